@@ -1,0 +1,1 @@
+"""Everything about models: engine, backends, routing. Knows nothing of conversations."""

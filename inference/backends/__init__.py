@@ -1,0 +1,1 @@
+"""One file per API; `base.py` is the contract they all keep."""

@@ -1,0 +1,55 @@
+"""The contract between the router and whatever can write a reply.
+
+A backend is one model behind one API. Its `stream` is a generator that
+
+1. yields `Delta`s whose text is not empty, in order, as they arrive;
+2. ends with exactly one `Completion`: why it ended and what it used;
+3. raises `BackendError` and nothing else: foreign exceptions are translated inside,
+   with `raise ... from`;
+4. looks at `cancel` between deltas and while it waits. A cancelled stream ends soon
+   with a `Completion` whose finish reason is `cancelled`, with the usage so far if
+   that is known;
+5. frees everything when it is closed early, also on the provider's side;
+6. keeps the deadlines where it alone can (`connect_s` on a socket). The router
+   watches all of them from outside and walks away from a backend that hangs.
+
+The first `next()` makes the call; creating the generator does not. Several threads
+may stream from one backend at once. Nothing retries: that is the router's work.
+
+To add one: copy the nearest, translate request, stream and errors, and run
+`tests/inference/backend_contract.py` against it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+
+from inference.types import CancelToken, CompletionRequest, Deadlines, StreamItem
+
+
+class Backend(ABC):
+    """One model behind one API.
+
+    `name` is the operator's word for it and unique in a route; `model` is the name
+    of the model it is asked for.
+    """
+
+    name: str
+    model: str
+
+    @abstractmethod
+    def stream(
+        self, request: CompletionRequest, deadlines: Deadlines, cancel: CancelToken
+    ) -> Generator[StreamItem, None, None]:
+        """Return a generator of `Delta`s that ends with one `Completion`."""
+
+    def is_ready(self) -> bool:
+        """Return whether a call would be worth trying now; never blocks."""
+        return True
+
+    def is_full(self) -> bool:
+        """Return whether a call now would be refused for lack of room; never blocks."""
+        return False
+
+    def close(self) -> None:
+        """Free what the backend holds; calls in flight fail. May be called twice."""
+        return

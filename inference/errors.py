@@ -1,0 +1,107 @@
+"""What can go wrong between a request and its completion.
+
+InferenceError
+ ├── BackendError                one call failed; the router tries the next backend
+ │    ├── Unavailable            not reachable, not running, or died
+ │    ├── Overloaded             refuses more work for now
+ │    ├── Timeout                a deadline passed
+ │    ├── Interrupted            the stream broke after it had begun
+ │    ├── InvalidResponse        the answer makes no sense
+ │    ├── AuthenticationFailed   the key is wrong, expired or not allowed this
+ │    └── RequestRejected        this request will never be answered here
+ │         └── PromptTooLong     it does not fit the model's context
+ ├── NoBackendLeft               every backend failed or was passed over
+ └── ModelError                  a model file cannot be used (bad file, unknown template)
+"""
+# ruff: noqa: N818 - the names say what happened, as those of httpx do
+
+from typing import ClassVar
+
+from inference.types import AttemptReport, DeadlineKind
+
+
+class InferenceError(Exception):
+    """The root of everything that `inference` raises on purpose."""
+
+
+class BackendError(InferenceError):
+    """One call to one backend failed.
+
+    `is_backends_fault` tells the breaker whether another request would have done
+    better: a rejected request says nothing about the backend's health.
+    """
+
+    is_backends_fault: ClassVar[bool] = True
+
+
+class Unavailable(BackendError):
+    """The backend cannot be reached, is not running, or died before it answered."""
+
+
+class Overloaded(BackendError):
+    """The backend refuses more work; `retry_after_s` if it said when to come back."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Timeout(BackendError):
+    """A deadline passed; `kind` says which."""
+
+    def __init__(self, kind: DeadlineKind, waited_s: float) -> None:
+        super().__init__(f"{kind} deadline passed after {waited_s:.1f} s")
+        self.kind = kind
+        self.waited_s = waited_s
+
+
+class Interrupted(BackendError):
+    """The stream broke after it had begun."""
+
+
+class InvalidResponse(BackendError):
+    """The backend's answer does not follow its protocol."""
+
+
+class AuthenticationFailed(BackendError):
+    """The key is wrong, expired, or not allowed to use this model."""
+
+
+class RequestRejected(BackendError):
+    """The backend will not answer this request, however often it is asked."""
+
+    is_backends_fault: ClassVar[bool] = False
+
+
+class PromptTooLong(RequestRejected):
+    """The prompt and the answer together do not fit the model's context."""
+
+    def __init__(self, prompt_tokens: int, max_tokens: int, limit_tokens: int) -> None:
+        super().__init__(
+            f"a prompt of {prompt_tokens} tokens and an answer of up to {max_tokens} "
+            f"do not fit the limit of {limit_tokens}"
+        )
+        self.prompt_tokens = prompt_tokens
+        self.max_tokens = max_tokens
+        self.limit_tokens = limit_tokens
+
+
+class NoBackendLeft(InferenceError):
+    """No backend answered.
+
+    `attempts` are the calls that failed, `passed_over` the names of backends that
+    were not called because they are cooling down or full.
+    """
+
+    def __init__(
+        self, attempts: tuple[AttemptReport, ...], passed_over: tuple[str, ...] = ()
+    ) -> None:
+        failures = [f"{report.backend}: {report.error}" for report in attempts]
+        failures += [f"{name}: passed over" for name in passed_over]
+        super().__init__("; ".join(failures) or "no backend is configured")
+        self.attempts = attempts
+        self.passed_over = passed_over
+
+
+class ModelError(InferenceError):
+    """A model file cannot be used; the message says what is wrong with it."""

@@ -1,0 +1,1 @@
+"""Which backend answers: order, deadlines, breaker, load."""

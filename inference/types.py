@@ -1,0 +1,254 @@
+"""The values that cross the border of `inference`: requests in, deltas and results out.
+
+A backend yields `Delta`s and ends with one `Completion`. The router yields what
+a visitor may see (`Delta`, `Reset`), says which backend is called
+(`AttemptStarted`), and ends with one `Routed`.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One text by one author, as the model reads it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """What a backend is asked to write.
+
+    Temperature 0 takes the likeliest token each time, so equal requests get equal
+    answers; `seed` matters above it. Raises ValueError on values out of range.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    request_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.messages:
+            raise ValueError("a request needs at least one message")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be positive, not {self.max_tokens}")
+        if not 0.0 <= self.temperature <= 2.0:
+            raise ValueError(f"temperature must be in [0, 2], not {self.temperature}")
+        if not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
+        if not all(self.stop):
+            raise ValueError("a stop string must not be empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of reply text as it arrives; never empty, may hold several tokens."""
+
+    text: str
+
+
+class FinishReason(StrEnum):
+    """Why a completion ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; `cached_tokens` are part of `prompt_tokens`."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTimings:
+    """What only our own engine can see of a call.
+
+    `waiting_ms` is the time before the first token of the prompt was computed;
+    `itl_ms` the median gap between two tokens, None with fewer than two.
+    """
+
+    waiting_ms: int
+    itl_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a call to a backend ended, the last item of its stream.
+
+    `usage` is None where the backend did not say. `model` is the name the backend
+    answers under, which may be more exact than the one it was asked for.
+    """
+
+    finish_reason: FinishReason
+    usage: Usage | None
+    model: str
+    engine: EngineTimings | None = None
+
+
+class DeadlineKind(StrEnum):
+    """Which wait took too long."""
+
+    CONNECT = "connect"
+    FIRST_TOKEN = "first_token"  # noqa: S105 - a token of text, not a secret
+    GAP = "gap"
+    TOTAL = "total"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long to wait, in seconds.
+
+    `connect_s`, `first_token_s` and `gap_s` hold for each call (the first two count
+    from its start); `total_s` covers all calls of a request together.
+    """
+
+    connect_s: float = 3.0
+    first_token_s: float = 15.0
+    gap_s: float = 15.0
+    total_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        waits = (self.connect_s, self.first_token_s, self.gap_s, self.total_s)
+        if min(waits) <= 0:
+            raise ValueError(f"deadlines must be positive: {self}")
+
+
+class AttemptOutcome(StrEnum):
+    """What became of one call to one backend."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """Says that a backend is called as soon as the next item is asked for.
+
+    `number` counts the calls of one request from 1.
+    """
+
+    backend: str
+    model: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """One call to one backend, measured; reported exactly once.
+
+    `error` is the name of the class in `inference.errors` and `error_detail` its
+    message, both empty unless the outcome is `failed`. `ttft_ms` is None when no
+    text came. `num_deltas` tells whether a failure came before the first delta.
+    """
+
+    backend: str
+    model: str
+    number: int
+    outcome: AttemptOutcome
+    started_at: datetime
+    duration_ms: int
+    ttft_ms: int | None = None
+    num_deltas: int = 0
+    error: str = ""
+    error_detail: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    engine: EngineTimings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Says that the text so far is void: its backend failed, the next one starts anew.
+
+    `backend` is the one that failed, `error` the class name of its error.
+    """
+
+    backend: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The whole reply and how it came about, the last item of the router's stream.
+
+    `text` is the sum of the deltas since the last reset. The last of `attempts` is
+    the call that wrote it.
+    """
+
+    text: str
+    completion: Completion
+    attempts: tuple[AttemptReport, ...]
+
+    @property
+    def attempt(self) -> AttemptReport:
+        """Return the report of the call that wrote the text."""
+        return self.attempts[-1]
+
+
+RoutedItem = AttemptStarted | Delta | Reset | Routed
+StreamItem = Delta | Completion
+
+
+class CancelToken:
+    """Tells everybody who works on a request that it is no longer wanted.
+
+    Threads may share it. Cancelling is final.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._event = threading.Event()
+        self._callbacks: dict[object, Callable[[], None]] = {}
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Return whether `cancel` was called."""
+        return self._event.is_set()
+
+    def cancel(self) -> None:
+        """Cancel, wake every waiter and run the callbacks once, on this thread."""
+        with self._lock:
+            self._event.set()
+            callbacks, self._callbacks = self._callbacks, {}
+        for callback in callbacks.values():
+            callback()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until cancelled, at most `timeout_s`; return whether it was."""
+        return self._event.wait(timeout_s)
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` when cancelled, at once if that is past; return the undo.
+
+        The callback must be short and must not raise.
+        """
+        key = object()
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks[key] = callback
+                return lambda: self._forget(key)
+        callback()
+        return lambda: None
+
+    def _forget(self, key: object) -> None:
+        with self._lock:
+            self._callbacks.pop(key, None)
