@@ -10,8 +10,8 @@ InferenceError
  │    ├── AuthenticationFailed   the key is wrong, expired or not allowed this
  │    └── RequestRejected        this request will never be answered here
  │         └── PromptTooLong     it does not fit the model's context
- ├── NoBackendLeft               every backend failed or was passed over
- └── ModelError                  a model file cannot be used (bad file, unknown template)
+ ├── NoBackendLeft               every backend failed
+ └── ModelError                  a model file cannot be used
 """
 # ruff: noqa: N818 - the names say what happened, as those of httpx do
 
@@ -87,20 +87,12 @@ class PromptTooLong(RequestRejected):
 
 
 class NoBackendLeft(InferenceError):
-    """No backend answered.
+    """No backend answered; `attempts` are the calls that failed."""
 
-    `attempts` are the calls that failed, `passed_over` the names of backends that
-    were not called because they are cooling down or full.
-    """
-
-    def __init__(
-        self, attempts: tuple[AttemptReport, ...], passed_over: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, attempts: tuple[AttemptReport, ...]) -> None:
         failures = [f"{report.backend}: {report.error}" for report in attempts]
-        failures += [f"{name}: passed over" for name in passed_over]
         super().__init__("; ".join(failures) or "no backend is configured")
         self.attempts = attempts
-        self.passed_over = passed_over
 
 
 class ModelError(InferenceError):

@@ -191,17 +191,12 @@ class Routed:
     """The whole reply and how it came about, the last item of the router's stream.
 
     `text` is the sum of the deltas since the last reset. The last of `attempts` is
-    the call that wrote it.
+    the call that wrote it; there is none if it was cancelled before the first call.
     """
 
     text: str
     completion: Completion
     attempts: tuple[AttemptReport, ...]
-
-    @property
-    def attempt(self) -> AttemptReport:
-        """Return the report of the call that wrote the text."""
-        return self.attempts[-1]
 
 
 RoutedItem = AttemptStarted | Delta | Reset | Routed
