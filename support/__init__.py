@@ -1,0 +1,1 @@
+"""The domain: conversations, the chat, help articles, staff and monitoring."""

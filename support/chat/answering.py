@@ -1,0 +1,180 @@
+"""Produces the reply of a turn: claim, prompt, stream, store."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+
+from inference import registry
+from inference.errors import NoBackendLeft
+from inference.types import (
+    AttemptStarted,
+    CancelToken,
+    CompletionRequest,
+    Delta,
+    FinishReason,
+    Reset,
+    Routed,
+)
+from support.chat import events, prompts, turns
+from support.chat.ledger import Ledger
+from support.chat.reply_writer import ReplyWriter, TurnLost
+from support.chat.watch import watch
+from support.knowledge import citations, retrieval
+from support.knowledge.retrieval import RetrievedPassage
+from support.models import Notice, SystemPrompt, Turn, TurnState, UsedPassage
+
+logger = logging.getLogger(__name__)
+
+APOLOGY = (
+    "I'm sorry, I could not answer this just now. Please try again in a moment, or "
+    "talk to a person with the button below."
+)
+UNSURE = (
+    "I could not find a reliable answer to that in our help articles. Would you like "
+    "to talk to a person? The button is just below."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that a reply is made from."""
+
+    request: CompletionRequest
+    passages: Sequence[RetrievedPassage]
+
+
+def produce(turn_id: UUID) -> UUID | None:
+    """Answer a turn, unless somebody else does; return the next turn to answer.
+
+    An unexpected error puts the turn back into the queue and is raised; the reaper
+    tries again, and after three claims the turn fails in the open.
+    """
+    turn = turns.claim(turn_id)
+    if turn is None:
+        return None
+    events.publish(
+        turn.conversation_id, events.turn_changed(turn, turn.question.seq)
+    )
+    try:
+        with watch.looking_after(turn) as cancel:
+            _answer(turn, cancel)
+    except TurnLost:
+        logger.info("turn=%s attempt=%d lost", turn.id, turn.attempt)
+        return None
+    except Exception:
+        turns.release(turn)
+        raise
+    return turns.next_queued(turn.conversation_id)
+
+
+def _answer(turn: Turn, cancel: CancelToken) -> None:
+    writer = ReplyWriter(turn)
+    question = build_question(turn)
+    try:
+        routed = _stream(turn, question.request, writer, cancel)
+    except NoBackendLeft as error:
+        logger.warning("turn=%s failed: %s", turn.id, error)
+        if writer.text:
+            writer.reset()
+        failed = turns.Reply(
+            TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, failure=str(error)
+        )
+        turns.finish(turn, failed)
+        return
+    if routed.completion.finish_reason is FinishReason.CANCELLED:
+        _finish_stopped(turn, writer)
+    else:
+        _finish_answered(turn, question, writer)
+
+
+def build_question(turn: Turn) -> Question:
+    """Return the request for a turn's reply; remembers the prompt's version.
+
+    Three queries and those of the retrieval.
+    """
+    site = turn.conversation.site
+    turn.prompt = SystemPrompt.objects.filter(site=site, is_active=True).first()
+    history = prompts.read_history(turn)
+    content = turn.question.content
+    earlier = [message.content for message in history if message.role == "user"]
+    passages = retrieval.retrieve(content, earlier)
+    request = prompts.build_request(
+        prompt=turn.prompt.content if turn.prompt else "",
+        history=history,
+        passages=passages,
+        question=content,
+        max_tokens=settings.REPLY_MAX_TOKENS,
+    )
+    return Question(request, passages)
+
+
+def _stream(
+    turn: Turn, request: CompletionRequest, writer: ReplyWriter, cancel: CancelToken
+) -> Routed:
+    """Write the router's text as it comes; raises NoBackendLeft, TurnLost."""
+    ledger = Ledger(turn)
+    stream = registry.route(
+        request, cancel, ledger.close, total_s=settings.TURN_DEADLINE_S - 5
+    )
+    with closing(stream):
+        for item in stream:
+            if isinstance(item, AttemptStarted):
+                ledger.open(item)
+            elif isinstance(item, Delta):
+                writer.write(item.text)
+            elif isinstance(item, Reset):
+                writer.reset()
+            else:
+                writer.flush()
+                return item
+    raise RuntimeError("the router ended without a result")
+
+
+def _finish_stopped(turn: Turn, writer: ReplyWriter) -> None:
+    """End a turn whose reply was cancelled: by the visitor, or by losing the lease."""
+    notice = None if writer.text.strip() else Notice.REPLY_STOPPED
+    turns.finish(turn, turns.Reply(TurnState.STOPPED, writer.text, notice))
+
+
+def _finish_answered(turn: Turn, question: Question, writer: ReplyWriter) -> None:
+    """Store the reply with the passages used; cite what the text can be found in.
+
+    A reply with a number, address or link that stands in nothing the model was
+    given is invented: it is taken back in the open and replaced by an honest one.
+    """
+    content = writer.text
+    given = [message.content for message in question.request.messages]
+    if not content.strip() or citations.find_invented(content, given):
+        logger.warning("turn=%s attempt=%d invented", turn.id, turn.attempt)
+        writer.reset()
+        content = UNSURE
+    used = build_used_passages(turn, content, question.passages)
+    turns.finish(turn, turns.Reply(TurnState.ANSWERED, content, used=used))
+
+
+def build_used_passages(
+    turn: Turn, content: str, passages: Sequence[RetrievedPassage]
+) -> list[UsedPassage]:
+    """Return unsaved rows of the passages; cited are those that support the text."""
+    cited = {
+        citation.passage.passage_id
+        for citation in citations.verify_citations(content, passages)
+    }
+    return [
+        UsedPassage(
+            turn=turn,
+            rank=rank,
+            article_id=passage.article_id,
+            title=passage.title,
+            heading=passage.heading,
+            text=passage.text,
+            url=passage.url,
+            score=passage.score,
+            is_cited=passage.passage_id in cited,
+        )
+        for rank, passage in enumerate(passages, start=1)
+    ]

@@ -1,0 +1,421 @@
+"""The widget's socket: frames in become service calls, events out become frames.
+
+Docs: docs/protocol.md. What a client has is a cursor, `_seq` for messages and
+`_cursor` for the running reply; every path to the screen goes through it, so nothing
+is sent twice or left out, however many events are lost.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import DatabaseError
+
+from support.chat import events, frames, rate_limits, selectors, services, visitors
+from support.chat.events import Frame
+from support.chat.selectors import OpenTurn, Progress
+from support.chat.sockets import sockets
+from support.chat.visitors import Claims
+
+logger = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S = 5.0
+POLL_INTERVAL_S = 1.0
+SEND_TIMEOUT_S = 10.0
+_MAX_REFUSED_FRAMES = 30
+
+CLOSE_PROTOCOL = 4400
+CLOSE_UNAUTHENTICATED = 4401
+CLOSE_ORIGIN = 4403
+CLOSE_SLOW = 4408
+CLOSE_TOO_MANY = 4429
+CLOSE_TOO_BIG = 1009
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """How much of which reply the client shows."""
+
+    turn: str = ""
+    attempt: int = 0
+    offset: int = 0
+
+
+class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    """One socket of one visitor."""
+
+    async def connect(self) -> None:
+        """Accept; everything else waits for the hello."""
+        events.use_loop(asyncio.get_running_loop())
+        self._claims: Claims | None = None
+        self._allowance = rate_limits.FrameAllowance.of_socket()
+        self._seq = 0
+        self._status = ""
+        self._cursor = _Cursor()
+        self._open_turns: set[str] = set()
+        self._counted: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sending = asyncio.Lock()
+        self._address = rate_limits.address_key(self.scope.get("client"))
+        await self.accept()
+        if not self._count(f"address:{self._address}", settings.SOCKETS_PER_ADDRESS):
+            await self.close(CLOSE_TOO_MANY)
+            return
+        self._tasks.append(asyncio.create_task(self._await_hello()))
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the group; what the worker does goes on."""
+        for task in self._tasks:
+            task.cancel()
+        for key in self._counted:
+            sockets.give_back(key)
+        self._counted = []
+        if self._claims is not None:
+            group = events.group_name(self._claims.conversation_id)
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        """Handle one frame; a bad one is answered by an error and harms nothing."""
+        try:
+            self._allowance.check()
+            await self._handle(_parse(text_data))
+        except frames.BadFrame as error:
+            await self._refuse("bad_frame", str(error))
+        except rate_limits.RateLimited as error:
+            await self._refuse(
+                "rate_limited", str(error), retry_after_ms=error.retry_after_ms
+            )
+            if self._allowance.num_refused > _MAX_REFUSED_FRAMES:
+                await self.close(CLOSE_TOO_MANY)
+        except _FrameTooBig:
+            await self.close(CLOSE_TOO_BIG)
+
+    async def conversation_event(self, event: dict[str, Any]) -> None:
+        """Pass on an event, if the client does not have it already."""
+        async with self._sending:
+            await self._forward(event["frame"])
+
+    # Frames in
+
+    async def _handle(self, frame: frames.ClientFrame) -> None:
+        if isinstance(frame, frames.Hello):
+            await self._greet(frame)
+        elif isinstance(frame, frames.Token):
+            await self._renew(frame.token)
+        elif isinstance(frame, frames.Ping):
+            await self._send({"type": "pong"})
+        elif self._claims is None:
+            await self.close(CLOSE_UNAUTHENTICATED)
+        elif self._claims.is_expired:
+            await self._refuse(
+                "token_expired", "The token has expired; renew it.", frame
+            )
+        else:
+            await self._act(frame, self._claims.conversation_id)
+
+    async def _act(self, frame: frames.ClientFrame, conversation_id: UUID) -> None:
+        """Do what an authenticated frame asks; errors become frames."""
+        act: Callable[..., Awaitable[None]] = _ACTIONS[type(frame)]
+        try:
+            await act(self, frame, conversation_id)
+        except services.ContentInvalid as error:
+            await self._refuse(error.code, error.message, frame)
+        except rate_limits.RateLimited as error:
+            await self._refuse(
+                "rate_limited", str(error), frame, error.retry_after_ms
+            )
+        except ObjectDoesNotExist:
+            await self._refuse("not_found", "There is no such thing here.", frame)
+        except DatabaseError:
+            logger.exception("a frame could not be stored")
+            await self._refuse("unavailable", "Try again in a moment.", frame)
+
+    async def _send_message(self, frame: frames.Send, conversation_id: UUID) -> None:
+        accepted = await database_sync_to_async(services.post_message)(
+            conversation_id, frame.content, frame.client_id, self._address
+        )
+        await self._send(
+            {
+                "type": "ack",
+                "client_id": frame.client_id,
+                "seq": accepted.message.seq,
+                "message": str(accepted.message.id),
+                "turn": str(accepted.turn.id),
+            }
+        )
+
+    async def _stop(self, frame: frames.Stop, conversation_id: UUID) -> None:
+        stop = database_sync_to_async(services.stop_reply)
+        await stop(conversation_id, frame.turn, frame.attempt)
+
+    async def _rate(self, frame: frames.Rate, conversation_id: UUID) -> None:
+        rate = database_sync_to_async(services.rate_reply)
+        await rate(conversation_id, frame.message, frame.rating)
+
+    async def _hand_off(self, frame: frames.Handoff, conversation_id: UUID) -> None:
+        await database_sync_to_async(services.request_handoff)(conversation_id)
+
+    async def _show_history(
+        self, frame: frames.History, conversation_id: UUID
+    ) -> None:
+        read = database_sync_to_async(_read_history)
+        await self._send(await read(conversation_id, frame.before_seq))
+
+    # Getting in
+
+    async def _await_hello(self) -> None:
+        await asyncio.sleep(HELLO_TIMEOUT_S)
+        if self._claims is None:
+            await self.close(CLOSE_UNAUTHENTICATED)
+
+    async def _greet(self, hello: frames.Hello) -> None:
+        if hello.protocol != frames.PROTOCOL:
+            await self.close(CLOSE_PROTOCOL)
+            return
+        claims = await self._authenticate(hello.token)
+        if claims is None:
+            return
+        conversation_id = claims.conversation_id
+        if self._claims is None:
+            self._claims = claims
+            # subscribe, then read, then apply: nothing falls between
+            await self.channel_layer.group_add(
+                events.group_name(conversation_id), self.channel_name
+            )
+            self._tasks.append(asyncio.create_task(self._poll()))
+        async with self._sending:
+            await self._replay(hello, conversation_id)
+
+    async def _renew(self, token: str) -> None:
+        claims = await self._authenticate(token)
+        if claims is not None and self._claims is not None:
+            self._claims = claims
+
+    async def _authenticate(self, token: str) -> Claims | None:
+        """Return what the token allows, or close the socket with the reason."""
+        try:
+            claims = visitors.read_token(token)
+            site = await database_sync_to_async(visitors.check_session)(claims)
+        except PermissionDenied:
+            await self.close(CLOSE_UNAUTHENTICATED)
+            return None
+        headers = dict(self.scope["headers"])
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not visitors.is_allowed_origin(site, origin, host):
+            await self.close(CLOSE_ORIGIN)
+            return None
+        if self._claims is not None:
+            is_same = claims.conversation_id == self._claims.conversation_id
+            if not is_same:
+                await self.close(CLOSE_UNAUTHENTICATED)
+            return claims if is_same else None
+        key = f"conversation:{claims.conversation_id}"
+        if not self._count(key, settings.SOCKETS_PER_CONVERSATION):
+            await self.close(CLOSE_TOO_MANY)
+            return None
+        return claims
+
+    async def _replay(self, hello: frames.Hello, conversation_id: UUID) -> None:
+        read = database_sync_to_async(selectors.read_progress)
+        progress = await read(conversation_id, hello.last_seq)
+        if hello.last_seq > progress.last_seq:  # from a future that did not happen
+            progress = await read(conversation_id, 0)
+        self._status = progress.status
+        self._open_turns = set()
+        self._cursor = _Cursor(
+            str(hello.turn) if hello.turn else "", hello.attempt, hello.offset
+        )
+        await self._send(
+            {
+                "type": "welcome",
+                "protocol": frames.PROTOCOL,
+                "conversation": str(conversation_id),
+                "status": progress.status,
+                "last_seq": progress.last_seq,
+                "has_more": progress.has_more,
+                "limits": limits(),
+            }
+        )
+        await self._show(progress)
+        await self._send({"type": "replay_done"})
+
+    # Events out; whoever calls these holds `_sending`
+
+    async def _forward(self, frame: Frame) -> None:
+        kind = frame["type"]
+        if kind in ("message", "done"):
+            await self._forward_message(frame)
+        elif kind == "delta":
+            await self._forward_delta(frame)
+        elif kind in ("turn", "reset"):
+            await self._begin(frame)
+        else:
+            if kind == "status":
+                self._status = str(frame["status"])
+            await self._send(frame)
+
+    async def _forward_message(self, frame: Any) -> None:
+        seq = frame["message"]["seq"]
+        if seq > self._seq + 1:
+            await self._catch_up()
+        elif seq == self._seq + 1:
+            await self._send_stored(frame)
+
+    async def _forward_delta(self, frame: Any) -> None:
+        cursor = self._cursor
+        is_current = (frame["turn"], frame["attempt"]) == (cursor.turn, cursor.attempt)
+        if is_current and frame["offset"] == cursor.offset:
+            await self._send(frame)
+            cursor.offset += len(frame["text"])
+        elif not is_current or frame["offset"] > cursor.offset:
+            await self._catch_up()
+
+    async def _begin(self, frame: Any) -> None:
+        """Pass on that a turn waits, runs, or begins again."""
+        turn, attempt = frame["turn"], frame["attempt"]
+        self._open_turns.add(turn)
+        is_known = turn == self._cursor.turn
+        if attempt and (not is_known or attempt > self._cursor.attempt):
+            had_text = is_known and self._cursor.offset > 0
+            self._cursor = _Cursor(turn, attempt)
+            if had_text and frame["type"] == "turn":
+                await self._send(events.reply_reset(UUID(turn), attempt))
+        elif is_known and attempt < self._cursor.attempt:
+            return
+        await self._send(frame)
+
+    async def _poll(self) -> None:
+        """Look after running turns: a lost event costs one interval, never text."""
+        while True:
+            await asyncio.sleep(POLL_INTERVAL_S)
+            if self._open_turns:
+                with contextlib.suppress(DatabaseError):
+                    async with self._sending:
+                        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        if self._claims is None:
+            return
+        read = database_sync_to_async(selectors.read_progress)
+        progress = await read(self._claims.conversation_id, self._seq)
+        if progress.status != self._status:
+            self._status = progress.status
+            await self._send(events.status_changed(progress.status))
+        await self._show(progress)
+
+    async def _show(self, progress: Progress) -> None:
+        """Send what the client lacks of a progress."""
+        for frame in await database_sync_to_async(_message_frames)(progress):
+            await self._send_stored(frame)
+        self._seq = progress.last_seq
+        self._open_turns = {str(item.turn.id) for item in progress.open_turns}
+        for item in progress.open_turns:
+            await self._show_open_turn(item)
+
+    async def _send_stored(self, frame: Any) -> None:
+        self._seq = frame["message"]["seq"]
+        self._open_turns.discard(frame.get("turn", ""))
+        await self._send(frame)
+
+    async def _show_open_turn(self, item: OpenTurn) -> None:
+        turn, attempt, text = item.turn, item.turn.attempt, item.reply.text
+        await self._send(events.turn_changed(turn, turn.question.seq))
+        if not attempt:
+            return
+        cursor = self._cursor
+        is_current = (str(turn.id), attempt) == (cursor.turn, cursor.attempt)
+        if not is_current or cursor.offset > len(text):
+            if cursor.turn == str(turn.id) and cursor.offset:
+                await self._send(events.reply_reset(turn.id, attempt))
+            self._cursor = cursor = _Cursor(str(turn.id), attempt)
+        rest = text[cursor.offset :]
+        if rest:
+            await self._send(
+                events.text_arrived(turn.id, attempt, cursor.offset, rest)
+            )
+            cursor.offset += len(rest)
+
+    async def _refuse(
+        self,
+        code: str,
+        message: str,
+        frame: frames.ClientFrame | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        error: Frame = {"type": "error", "code": code, "message": message}
+        if isinstance(frame, frames.Send):
+            error["client_id"] = frame.client_id
+        if retry_after_ms is not None:
+            error["retry_after_ms"] = retry_after_ms
+        await self._send(error)
+
+    async def _send(self, frame: Frame) -> None:
+        """Send a frame; a client that does not read for 10 s is let go."""
+        text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+        try:
+            await asyncio.wait_for(self.send(text_data=text), SEND_TIMEOUT_S)
+        except TimeoutError:
+            await self.close(CLOSE_SLOW)
+
+    def _count(self, key: str, limit: int) -> bool:
+        is_counted = sockets.take(key, limit)
+        if is_counted:
+            self._counted.append(key)
+        return is_counted
+
+
+_ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {
+    frames.Send: WidgetConsumer._send_message,
+    frames.Stop: WidgetConsumer._stop,
+    frames.Rate: WidgetConsumer._rate,
+    frames.Handoff: WidgetConsumer._hand_off,
+    frames.History: WidgetConsumer._show_history,
+}
+
+
+class _FrameTooBig(Exception):  # noqa: N818 - says what happened
+    """The frame has more bytes than `FRAME_BYTES`."""
+
+
+def _parse(text_data: str | None) -> frames.ClientFrame:
+    if text_data is None:
+        raise frames.BadFrame("Frames are text, not binary.")
+    if len(text_data.encode("utf-8", "surrogatepass")) > settings.FRAME_BYTES:
+        raise _FrameTooBig
+    return frames.parse_frame(text_data)
+
+
+def limits() -> dict[str, int]:
+    """Return the limits that a client is told."""
+    return {
+        "message_characters": settings.MESSAGE_CHARACTERS,
+        "frame_bytes": settings.FRAME_BYTES,
+        "frames_per_minute": settings.FRAMES_PER_MINUTE,
+        "messages_per_minute": settings.MESSAGES_PER_MINUTE,
+        "sockets_per_conversation": settings.SOCKETS_PER_CONVERSATION,
+    }
+
+
+def _message_frames(progress: Progress) -> list[Frame]:
+    return selectors.message_frames(progress.messages)
+
+
+def _read_history(conversation_id: UUID, before_seq: int) -> Frame:
+    messages, has_more = selectors.read_history(conversation_id, before_seq)
+    described = [
+        events.describe_message(message, selectors.turn_of(message))
+        for message in messages
+    ]
+    return {"type": "history", "messages": described, "has_more": has_more}

@@ -1,0 +1,166 @@
+"""What a widget can receive, and the one way to publish it.
+
+Events are server frames of the wire protocol (docs/protocol.md), sent to everybody
+who looks at a conversation. They are at most once: whoever misses one reads the
+database or the reply buffer.
+"""
+
+import asyncio
+import logging
+import threading
+from uuid import UUID
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+from support.chat.rendering import render_html
+from support.models import Message, Role, Turn, TurnState
+
+logger = logging.getLogger(__name__)
+
+Frame = dict[str, object]
+
+
+def group_name(conversation_id: UUID) -> str:
+    """Return the channel group of everybody who looks at a conversation."""
+    return f"conversation.{conversation_id.hex}"
+
+
+def describe_message(message: Message, turn: Turn | None = None) -> Frame:
+    """Return the protocol's message object.
+
+    `turn` is the one that the message asks or answers; one query for the citations
+    of a reply unless `used_passages` is prefetched.
+    """
+    is_reply = turn is not None and message.role == Role.ASSISTANT
+    return {
+        "id": str(message.id),
+        "seq": message.seq,
+        "role": message.role,
+        "content": message.content,
+        "html": render_html(message),
+        "created_at": message.created_at.isoformat(),
+        "client_id": message.client_id,
+        "turn": str(turn.id) if turn else None,
+        "notice": message.notice or None,
+        "citations": _describe_citations(turn) if turn and is_reply else [],
+        "rating": message.rating,
+    }
+
+
+def _describe_citations(turn: Turn) -> list[dict[str, str]]:
+    return [
+        {"title": used.title, "url": used.url, "heading": used.heading}
+        for used in turn.used_passages.all()
+        if used.is_cited
+    ]
+
+
+def message_stored(message: Message, turn: Turn | None = None) -> Frame:
+    """Return the event of a stored message."""
+    return {"type": "message", "message": describe_message(message, turn)}
+
+
+def turn_changed(turn: Turn, question_seq: int) -> Frame:
+    """Return the event of a turn that is queued or running."""
+    return {
+        "type": "turn",
+        "turn": str(turn.id),
+        "question_seq": question_seq,
+        "state": turn.state,
+        "attempt": turn.attempt,
+    }
+
+
+def text_arrived(turn_id: UUID, attempt: int, offset: int, text: str) -> Frame:
+    """Return the event of new reply text; `offset` counts code points."""
+    return {
+        "type": "delta",
+        "turn": str(turn_id),
+        "attempt": attempt,
+        "offset": offset,
+        "text": text,
+    }
+
+
+def reply_reset(turn_id: UUID, attempt: int) -> Frame:
+    """Return the event of a reply that begins again as `attempt`."""
+    return {"type": "reset", "turn": str(turn_id), "attempt": attempt}
+
+
+def turn_finished(turn: Turn, reply: Message) -> Frame:
+    """Return the event of a turn's one outcome, which carries the whole reply."""
+    if turn.state in (TurnState.QUEUED, TurnState.RUNNING):
+        raise ValueError(f"{turn} is not finished")
+    return {
+        "type": "done",
+        "turn": str(turn.id),
+        "attempt": turn.attempt,
+        "state": turn.state,
+        "message": describe_message(reply, turn),
+    }
+
+
+def status_changed(status: str) -> Frame:
+    """Return the event of a conversation that changed hands."""
+    return {"type": "status", "status": status}
+
+
+def reply_rated(message: Message) -> Frame:
+    """Return the event of a rating."""
+    return {"type": "rated", "message": str(message.id), "rating": message.rating}
+
+
+class _Publisher:
+    """Sends frames from any thread through one event loop.
+
+    The in-memory layer wakes a waiting consumer only from the consumer's own loop:
+    from another one a frame waits 50 to 500 ms (measured). Layers that reach other
+    processes get a loop of their own, since `async_to_sync` would open a connection
+    for every frame.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Publish on the server's loop when the layer lives in it."""
+        if isinstance(get_channel_layer(), InMemoryChannelLayer):
+            self._loop = loop
+
+    def publish(self, conversation_id: UUID, frame: Frame) -> None:
+        """Send without waiting; nobody listening is not an error."""
+        layer = get_channel_layer()
+        loop = self._running_loop(layer)
+        if layer is None or loop is None:
+            return
+        event = {"type": "conversation.event", "frame": frame}
+        sending = layer.group_send(group_name(conversation_id), event)
+        try:
+            future = asyncio.run_coroutine_threadsafe(sending, loop)
+        except RuntimeError:  # the loop was closed: the server is going down
+            sending.close()
+            return
+        future.add_done_callback(_log_failure)
+
+    def _running_loop(self, layer: object) -> asyncio.AbstractEventLoop | None:
+        if isinstance(layer, InMemoryChannelLayer):
+            is_usable = self._loop is not None and self._loop.is_running()
+            return self._loop if is_usable else None
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="publisher", daemon=True
+                ).start()
+        return self._loop
+
+
+def _log_failure(future: "asyncio.Future[None]") -> None:  # type: ignore[type-arg]
+    if not future.cancelled() and future.exception() is not None:
+        logger.warning("event not published: %s", future.exception())
+
+
+_publisher = _Publisher()
+publish = _publisher.publish
+use_loop = _publisher.use_loop

@@ -1,0 +1,58 @@
+"""The ledger of calls to models: a row before each call, closed once after it."""
+
+from decimal import Decimal
+
+from django.db.models import Max
+from django.utils import timezone
+
+from inference.types import AttemptReport, AttemptStarted
+from support.models import Attempt, AttemptOutcome, Turn
+
+
+class Ledger:
+    """Books the calls of one claimed turn. Numbers go on where an earlier worker stopped."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        latest = turn.attempts.aggregate(latest=Max("number"))["latest"]
+        self._num_before = latest or 0
+
+    def open(self, started: AttemptStarted) -> None:
+        """Write the row of a call that is about to be made. One query."""
+        now = timezone.now()
+        Attempt.objects.create(
+            turn=self._turn,
+            number=self._num_before + started.number,
+            turn_attempt=self._turn.attempt,
+            backend=started.backend,
+            model=started.model,
+            queue_ms=round((now - self._turn.created_at).total_seconds() * 1000),
+            started_at=now,
+        )
+
+    def close(self, report: AttemptReport) -> None:
+        """Complete the row with what the call took. One query.
+
+        Calls to a local model cost nothing by the call; a price of the hardware is
+        a matter of monitoring.
+        """
+        usage = report.usage
+        Attempt.objects.filter(
+            turn=self._turn,
+            number=self._num_before + report.number,
+            outcome__in=[AttemptOutcome.RUNNING, AttemptOutcome.LOST],
+        ).update(
+            model=report.model,
+            outcome=report.outcome.value,
+            error=report.error,
+            error_detail=report.error_detail[:500],
+            finish_reason=report.finish_reason or "",
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            cached_tokens=usage.cached_tokens if usage else None,
+            cost_usd=Decimal(0),
+            ttft_ms=report.ttft_ms,
+            itl_ms=report.engine.itl_ms if report.engine else None,
+            duration_ms=report.duration_ms,
+            finished_at=timezone.now(),
+        )

@@ -1,0 +1,88 @@
+"""Builds what a model is asked: system prompt, history, passages, question.
+
+The form is what the bundled model was trained on; inference/bundled/README.md
+describes it. Passages stand with the question and not in the system prompt, so that
+a conversation's beginning stays the same from turn to turn and is computed once.
+"""
+
+from collections.abc import Sequence
+
+from inference.types import ChatMessage, CompletionRequest
+from support.knowledge.retrieval import RetrievedPassage
+from support.models import Message, Notice, Role, Turn
+
+# In characters: a token of the smallest vocabulary is about three of them.
+HISTORY_CHARACTERS = 1200
+_MAX_HISTORY_MESSAGES = 4
+
+
+def build_request(
+    prompt: str,
+    history: Sequence[ChatMessage],
+    passages: Sequence[RetrievedPassage],
+    question: str,
+    max_tokens: int,
+) -> CompletionRequest:
+    """Return the request for one reply; temperature 0, as facts are to be copied."""
+    messages = (
+        ChatMessage("system", prompt),
+        *cut_history(history),
+        ChatMessage("user", render_question(passages, question)),
+    )
+    return CompletionRequest(messages, max_tokens=max_tokens)
+
+
+def render_question(passages: Sequence[RetrievedPassage], question: str) -> str:
+    """Return the last message: the numbered passages, then the question."""
+    if not passages:
+        return f"Help articles: none\n\nQuestion: {question}"
+    blocks = [
+        f"[{number}] {passage.title}\n{passage.text}"
+        for number, passage in enumerate(passages, start=1)
+    ]
+    return "\n\n".join(["Help articles:", *blocks, f"Question: {question}"])
+
+
+def cut_history(history: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return the latest messages that fit the budget, beginning with a question."""
+    kept: list[ChatMessage] = []
+    room = HISTORY_CHARACTERS
+    for message in reversed(history[-_MAX_HISTORY_MESSAGES:]):
+        room -= len(message.content)
+        if room < 0:
+            break
+        kept.insert(0, message)
+    while kept and kept[0].role != "user":
+        kept.pop(0)
+    return kept
+
+
+def read_history(turn: Turn) -> list[ChatMessage]:
+    """Return the conversation before the question, oldest first. One query.
+
+    Apologies and announcements are left out, with the questions that got them: a
+    model would learn from them to apologise.
+    """
+    rows = list(
+        Message.objects.filter(
+            conversation_id=turn.conversation_id, seq__lt=turn.question.seq
+        )
+        .exclude(notice=Notice.HANDOFF_REQUESTED)
+        .order_by("-seq")[: _MAX_HISTORY_MESSAGES * 2]
+    )
+    history: list[ChatMessage] = []
+    for row in reversed(rows):
+        if row.role == Role.USER:
+            _drop_open_question(history)
+            history.append(ChatMessage("user", row.content))
+        elif row.notice:
+            _drop_open_question(history)
+        elif row.content:
+            history.append(ChatMessage("assistant", row.content))
+    _drop_open_question(history)
+    return history
+
+
+def _drop_open_question(history: list[ChatMessage]) -> None:
+    if history and history[-1].role == "user":
+        history.pop()

@@ -1,0 +1,88 @@
+"""How much one visitor, and one address, may ask for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from django.conf import settings
+from django.utils import timezone
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import MovingWindowRateLimiter, RateLimiter
+
+
+class RateLimited(Exception):  # noqa: N818 - says what happened
+    """Too much was asked for; `retry_after_ms` says when more is allowed."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(f"Too many. Try again in {-(-retry_after_ms // 1000)} s.")
+        self.retry_after_ms = retry_after_ms
+
+
+def address_key(client: Sequence[object] | None) -> str:
+    """Return what stands for an address in the limits, given an ASGI `client`.
+
+    One subscriber of IPv6 has a whole /64, so that counts as one address.
+    """
+    try:
+        address = ip_address(str(client[0]) if client else "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or ip_network((int(address), 64), strict=False))
+    return str(address)
+
+
+@cache
+def _shared_limiter() -> RateLimiter:
+    return MovingWindowRateLimiter(storage_from_string(settings.RATE_LIMIT_STORAGE_URL))
+
+
+def check_messages(conversation_id: str, address: str) -> None:
+    """Count a message; raises RateLimited if the visitor or the address sends too much.
+
+    An address may carry several visitors (offices, mobile networks), hence ten times
+    the visitor's allowance.
+    """
+    per_minute = settings.MESSAGES_PER_MINUTE
+    _hit(RateLimitItemPerMinute(per_minute), "message", conversation_id)
+    _hit(RateLimitItemPerMinute(per_minute * 10), "message-address", address)
+
+
+def check_sessions(address: str) -> None:
+    """Count a session call; raises RateLimited if the address makes too many."""
+    _hit(RateLimitItemPerHour(settings.SESSIONS_PER_HOUR), "session", address)
+
+
+def _hit(item: RateLimitItem, *identifiers: str) -> None:
+    limiter = _shared_limiter()
+    if not limiter.hit(item, *identifiers):
+        raise RateLimited(_wait_ms(limiter, item, *identifiers))
+
+
+def _wait_ms(limiter: RateLimiter, item: RateLimitItem, *identifiers: str) -> int:
+    reset_at, _ = limiter.get_window_stats(item, *identifiers)
+    return max(int((reset_at - timezone.now().timestamp()) * 1000), 1000)
+
+
+@dataclass(slots=True)
+class FrameAllowance:
+    """Counts the frames of one socket, in this process and for its life only."""
+
+    limiter: RateLimiter
+    item: RateLimitItem
+    num_refused: int = 0
+
+    @classmethod
+    def of_socket(cls) -> "FrameAllowance":
+        """Return a fresh allowance of `FRAMES_PER_MINUTE`."""
+        limiter = MovingWindowRateLimiter(MemoryStorage())
+        return cls(limiter, RateLimitItemPerMinute(settings.FRAMES_PER_MINUTE))
+
+    def check(self) -> None:
+        """Count a frame; raises RateLimited above the allowance."""
+        if not self.limiter.hit(self.item):
+            self.num_refused += 1
+            raise RateLimited(_wait_ms(self.limiter, self.item))

@@ -1,0 +1,103 @@
+"""Finds turns that nobody works on, and rings for them again.
+
+A thread in every worker. Several may look at once: each rescue is a compare-and-swap,
+and a job that is published twice is claimed once.
+"""
+
+import logging
+import threading
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.db.models import Q
+from django.utils import timezone
+
+from support.chat import turns
+from support.chat.answering import APOLOGY
+from support.chat.tasks import queue_turn
+from support.models import Notice, Turn, TurnState
+
+logger = logging.getLogger(__name__)
+
+_UNHEARD_S = 3.0
+_BATCH = 100
+
+
+def reap() -> list[UUID]:
+    """Rescue the turns that need it and return them.
+
+    Queued ones whose job is older than 3 s are published again, unless they wait for
+    an earlier question; running ones whose lease ran out likewise, or fail in the
+    open after `turns.MAX_CLAIMS` claims.
+    """
+    now = timezone.now()
+    unheard = Q(
+        state=TurnState.QUEUED, published_at__lt=now - timedelta(seconds=_UNHEARD_S)
+    )
+    abandoned = Q(state=TurnState.RUNNING, lease_until__lt=now)
+    rescued = []
+    for turn in Turn.objects.filter(unheard | abandoned).order_by("published_at")[
+        :_BATCH
+    ]:
+        if _rescue(turn):
+            rescued.append(turn.id)
+    return rescued
+
+
+def _rescue(turn: Turn) -> bool:
+    if turn.num_claims >= turns.MAX_CLAIMS:
+        turns.close_lost_calls(turn.id)
+        failed = turns.Reply(
+            TurnState.FAILED,
+            APOLOGY,
+            Notice.REPLY_FAILED,
+            failure=f"given up after {turn.num_claims} workers",
+        )
+        logger.error("turn=%s given up after %d claims", turn.id, turn.num_claims)
+        return turns.finish(turn, failed) and _ring_for_next(turn)
+    # one of several reapers wins this, the others leave the turn alone
+    is_mine = Turn.objects.filter(
+        pk=turn.pk, attempt=turn.attempt, published_at=turn.published_at
+    ).update(published_at=timezone.now())
+    if is_mine:
+        logger.info("turn=%s state=%s published again", turn.id, turn.state)
+        queue_turn(turn.id)
+    return bool(is_mine)
+
+
+def _ring_for_next(turn: Turn) -> bool:
+    next_turn_id = turns.next_queued(turn.conversation_id)
+    if next_turn_id is not None:
+        queue_turn(next_turn_id)
+    return True
+
+
+class Reaper:
+    """The thread that reaps every `REAPER_INTERVAL_S`, the first time at once."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                reap()
+            except DatabaseError:
+                logger.warning("the reaper cannot reach the database", exc_info=True)
+            finally:
+                close_old_connections()
+            if self._stopping.wait(settings.REAPER_INTERVAL_S):
+                break
+        connection.close()

@@ -1,0 +1,73 @@
+"""Writes a reply as it grows: buffer, checkpoint and events, by character offset."""
+
+from time import monotonic
+
+from support.chat import events, turns
+from support.chat.reply_buffer import reply_buffer
+from support.models import Turn
+
+_FLUSH_INTERVAL_S = 0.04
+_CHECKPOINT_INTERVAL_S = 1.0
+
+
+class TurnLost(Exception):  # noqa: N818 - says what happened
+    """Another worker has the turn; nothing more may be written."""
+
+
+class ReplyWriter:
+    """The growing text of one claimed turn.
+
+    Deltas are collected for 40 ms, the first goes out at once. Raises TurnLost as
+    soon as it learns that the turn was taken away.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._start_text()
+
+    @property
+    def text(self) -> str:
+        """Return all text of this attempt."""
+        return self._written + "".join(self._waiting)
+
+    def write(self, text: str) -> None:
+        """Add a delta; spaces before the first word are dropped."""
+        if not self.text:
+            text = text.lstrip()
+        self._waiting.append(text)
+        now_s = monotonic()
+        if now_s - self._flushed_s >= _FLUSH_INTERVAL_S:
+            self.flush()
+        if now_s - self._saved_s >= _CHECKPOINT_INTERVAL_S:
+            self._saved_s = now_s
+            if not turns.save_checkpoint(self._turn, self._written):
+                raise TurnLost
+
+    def flush(self) -> None:
+        """Send what is waiting to everybody who looks."""
+        text, offset = "".join(self._waiting), len(self._written)
+        self._waiting.clear()
+        self._flushed_s = monotonic()
+        if not text:
+            return
+        turn = self._turn
+        self._written += text
+        reply_buffer.append(turn.id, turn.attempt, offset, text)
+        events.publish(
+            turn.conversation_id,
+            events.text_arrived(turn.id, turn.attempt, offset, text),
+        )
+
+    def reset(self) -> None:
+        """Void the text in the open: what comes next is a new attempt at offset 0."""
+        if not turns.begin_again(self._turn):
+            raise TurnLost
+        self._start_text()
+        turn = self._turn
+        events.publish(turn.conversation_id, events.reply_reset(turn.id, turn.attempt))
+
+    def _start_text(self) -> None:
+        self._written = ""
+        self._waiting: list[str] = []
+        self._flushed_s = float("-inf")
+        self._saved_s = monotonic()

@@ -1,0 +1,173 @@
+"""What a visitor can do to a conversation: each function is one transaction."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from support.chat import events, rate_limits, turns
+from support.chat.cleaning import clean_text
+from support.chat.tasks import queue_turn
+from support.models import (
+    Conversation,
+    ConversationStatus,
+    Message,
+    Notice,
+    Role,
+    Turn,
+    TurnState,
+)
+
+HANDOFF_TEXT = (
+    "Your conversation is now marked for our team. Nobody is here this very minute; "
+    "a person will read it and reply here as soon as possible. Until then I can go "
+    "on helping you."
+)
+
+
+class ContentInvalid(ValidationError):
+    """The text cannot be accepted; `code` is the protocol's error code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored question: what the acknowledgement says."""
+
+    message: Message
+    turn: Turn
+
+
+def post_message(
+    conversation_id: UUID, content: str, client_id: str, address: str
+) -> Accepted:
+    """Store a visitor's message with its turn and queue the answer after the commit.
+
+    The same `client_id` with the same text is the same message and is stored once.
+    Raises ContentInvalid (`empty`, `too_long`, `id_reuse`), RateLimited. At most
+    eight queries.
+    """
+    content = clean_text(content)
+    check_content(content)
+    known = _find_known(conversation_id, client_id, content)
+    if known is not None:
+        return known
+    rate_limits.check_messages(str(conversation_id), address)
+    return _store(conversation_id, content, client_id)
+
+
+def check_content(content: str) -> None:
+    """Raise ContentInvalid if the text is empty or too long."""
+    if not content:
+        raise ContentInvalid("Write something first.", code="empty")
+    limit = settings.MESSAGE_CHARACTERS
+    if len(content) > limit:
+        raise ContentInvalid(
+            f"A message can have {limit} characters; this one has {len(content)}.",
+            code="too_long",
+        )
+
+
+def _find_known(
+    conversation_id: UUID, client_id: str, content: str
+) -> Accepted | None:
+    message = (
+        Message.objects.filter(conversation_id=conversation_id, client_id=client_id)
+        .select_related("asked_turn")
+        .first()
+    )
+    if message is None:
+        return None
+    if message.content != content:
+        raise ContentInvalid("This client_id was used before.", code="id_reuse")
+    return Accepted(message, message.asked_turn)
+
+
+@transaction.atomic
+def _store(conversation_id: UUID, content: str, client_id: str) -> Accepted:
+    now = timezone.now()
+    conversation = Conversation.objects.select_for_update().get(pk=conversation_id)
+    # again, now that the row is locked: the same frame may have come on two sockets
+    known = _find_known(conversation_id, client_id, content)
+    if known is not None:
+        return known
+    message = turns.append_message(
+        conversation, Role.USER, content, now, client_id=client_id
+    )
+    turn = Turn.objects.create(
+        conversation=conversation, question=message, created_at=now, published_at=now
+    )
+    transaction.on_commit(lambda: _announce_question(message, turn))
+    return Accepted(message, turn)
+
+
+def _announce_question(message: Message, turn: Turn) -> None:
+    events.publish(turn.conversation_id, events.message_stored(message, turn))
+    events.publish(turn.conversation_id, events.turn_changed(turn, message.seq))
+    queue_turn(turn.id)
+
+
+def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:
+    """Ask the worker of a turn to end its reply; a finished turn stays as it is.
+
+    `attempt` is what the visitor saw: a newer one is not stopped. A turn that no
+    worker has yet is ended here. Raises ObjectDoesNotExist if the conversation has
+    no such turn.
+    """
+    turn = Turn.objects.get(pk=turn_id, conversation_id=conversation_id)
+    if turn.state == TurnState.QUEUED and turn.attempt == attempt:
+        stopped = turns.Reply(TurnState.STOPPED, "", Notice.REPLY_STOPPED)
+        if turns.finish(turn, stopped):
+            _queue_next(conversation_id)
+            return
+    Turn.objects.filter(
+        pk=turn_id, attempt=attempt, state=TurnState.RUNNING
+    ).update(is_stop_requested=True)
+
+
+def _queue_next(conversation_id: UUID) -> None:
+    next_turn_id = turns.next_queued(conversation_id)
+    if next_turn_id is not None:
+        queue_turn(next_turn_id)
+
+
+def rate_reply(conversation_id: UUID, message_id: UUID, rating: int) -> None:
+    """Store the visitor's thumb for a reply. Two queries.
+
+    Raises ObjectDoesNotExist if the conversation has no such reply.
+    """
+    changed = Message.objects.filter(
+        pk=message_id, conversation_id=conversation_id
+    ).exclude(role=Role.USER)
+    if not changed.update(rating=rating):
+        raise ObjectDoesNotExist("no such reply")
+    message = Message(pk=message_id, rating=rating)
+    events.publish(conversation_id, events.reply_rated(message))
+
+
+@transaction.atomic
+def request_handoff(conversation_id: UUID) -> None:
+    """Mark a conversation as waiting for a person, and say so in it, once."""
+    now = timezone.now()
+    conversation = Conversation.objects.select_for_update().get(pk=conversation_id)
+    if conversation.status == ConversationStatus.WAITING:
+        return
+    conversation.status = ConversationStatus.WAITING
+    conversation.waiting_since = now
+    conversation.save(update_fields=["status", "waiting_since", "updated_at"])
+    message = turns.append_message(
+        conversation,
+        Role.ASSISTANT,
+        HANDOFF_TEXT,
+        now,
+        notice=Notice.HANDOFF_REQUESTED,
+    )
+    transaction.on_commit(lambda: _announce_handoff(message))
+
+
+def _announce_handoff(message: Message) -> None:
+    status = ConversationStatus.WAITING
+    events.publish(message.conversation_id, events.status_changed(status))
+    events.publish(message.conversation_id, events.message_stored(message))

@@ -1,0 +1,225 @@
+"""The states of a turn, each change a compare-and-swap that the database decides.
+
+    queued -> running -> answered | stopped | failed
+    running -> queued     a worker gave up, or its lease ran out
+
+A claim makes the turn's attempt number one larger, and every later write of the
+worker names that number: zero changed rows mean that somebody else has the turn.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from support.chat import events
+from support.chat.reply_buffer import reply_buffer
+from support.models import (
+    OPEN_STATES,
+    Attempt,
+    AttemptOutcome,
+    Conversation,
+    Message,
+    Notice,
+    Role,
+    Turn,
+    TurnState,
+    UsedPassage,
+)
+
+MAX_CLAIMS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What becomes of a turn: its final state and the message that says so.
+
+    `used` are unsaved rows of the passages that were in the prompt.
+    """
+
+    state: TurnState
+    content: str
+    notice: Notice | None = None
+    failure: str = ""
+    used: Sequence[UsedPassage] = ()
+
+
+def worker_name() -> str:
+    """Return who holds a lease: host, process and thread."""
+    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+
+
+def claim(turn_id: UUID) -> Turn | None:
+    """Take a turn that nobody works on; return it, or None if it is not to be had.
+
+    Refuses while an earlier question of the conversation is open, so that answers
+    come in the order of the questions. Marks calls of earlier workers as lost.
+    """
+    now = timezone.now()
+    turn = Turn.objects.filter(pk=turn_id).select_related("question").first()
+    if turn is None or turn.num_claims >= MAX_CLAIMS or _earlier_open(turn).exists():
+        return None
+    is_free = Q(state=TurnState.QUEUED) | Q(
+        state=TurnState.RUNNING, lease_until__lt=now
+    )
+    claimed = Turn.objects.filter(is_free, pk=turn_id, attempt=turn.attempt).update(
+        state=TurnState.RUNNING,
+        attempt=F("attempt") + 1,
+        num_claims=F("num_claims") + 1,
+        lease_owner=worker_name(),
+        lease_until=now + timedelta(seconds=settings.TURN_LEASE_S),
+        deadline=now + timedelta(seconds=settings.TURN_DEADLINE_S),
+        started_at=turn.started_at or now,
+    )
+    if not claimed:
+        return None
+    close_lost_calls(turn_id)
+    turn = Turn.objects.select_related("question", "conversation__site").get(pk=turn_id)
+    reply_buffer.start(turn.id, turn.attempt)
+    return turn
+
+
+def close_lost_calls(turn_id: UUID) -> None:
+    """Close the ledger rows of a worker that will not come back."""
+    Attempt.objects.filter(turn_id=turn_id, outcome=AttemptOutcome.RUNNING).update(
+        outcome=AttemptOutcome.LOST, finished_at=timezone.now()
+    )
+
+
+def extend_leases(held: dict[UUID, int]) -> None:
+    """Extend the leases of the turns held, each by its attempt. One query each."""
+    until = timezone.now() + timedelta(seconds=settings.TURN_LEASE_S)
+    for turn_id, attempt in held.items():
+        Turn.objects.filter(
+            pk=turn_id, attempt=attempt, state=TurnState.RUNNING
+        ).update(lease_until=until)
+
+
+def find_unwanted(held: dict[UUID, int]) -> set[UUID]:
+    """Return the turns held that were stopped, or that somebody else has. One query."""
+    still_wanted = {
+        turn_id
+        for turn_id, attempt in Turn.objects.filter(
+            pk__in=held, state=TurnState.RUNNING, is_stop_requested=False
+        ).values_list("pk", "attempt")
+        if held[turn_id] == attempt
+    }
+    return set(held) - still_wanted
+
+
+def begin_again(turn: Turn) -> bool:
+    """Give the reply's text a new attempt number; return whether the turn was ours."""
+    changed = Turn.objects.filter(
+        pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
+    ).update(attempt=F("attempt") + 1)
+    if not changed:
+        return False
+    turn.attempt += 1
+    reply_buffer.start(turn.id, turn.attempt)
+    return True
+
+
+def save_checkpoint(turn: Turn, text: str) -> bool:
+    """Keep the reply's text so far; return whether the turn was ours."""
+    changed = Turn.objects.filter(
+        pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
+    ).update(checkpoint=text, checkpoint_attempt=turn.attempt)
+    return bool(changed)
+
+
+def release(turn: Turn) -> None:
+    """Put a turn back into the queue because its worker cannot go on."""
+    Turn.objects.filter(
+        pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
+    ).update(state=TurnState.QUEUED, lease_until=None, published_at=timezone.now())
+
+
+def finish(turn: Turn, reply: Reply) -> bool:
+    """Store the reply and end the turn; return whether the turn was ours to end.
+
+    One transaction: the message with its `seq`, the turn's state. The event goes
+    out after the commit. A turn that somebody else took or ended stays as it is.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        # the conversation's row first, as `accept` does: no deadlock, no gap in seq
+        conversation = Conversation.objects.select_for_update().get(
+            pk=turn.conversation_id
+        )
+        is_ours = Turn.objects.filter(
+            pk=turn.pk, attempt=turn.attempt, state__in=OPEN_STATES
+        ).exists()
+        if not is_ours:
+            return False
+        UsedPassage.objects.bulk_create(reply.used)
+        message = append_message(
+            conversation, Role.ASSISTANT, reply.content, now, notice=reply.notice
+        )
+        Turn.objects.filter(pk=turn.pk).update(
+            state=reply.state,
+            reply=message,
+            prompt=turn.prompt,
+            finished_at=now,
+            lease_until=None,
+            failure=reply.failure[:200],
+            checkpoint="",
+        )
+        turn.state, turn.reply, turn.finished_at = reply.state, message, now
+        transaction.on_commit(lambda: _announce_end(turn, message))
+    return True
+
+
+def append_message(  # noqa: PLR0913 - the columns of a message
+    conversation: Conversation,
+    role: Role,
+    content: str,
+    created_at: datetime,
+    client_id: str | None = None,
+    notice: Notice | None = None,
+) -> Message:
+    """Store a message under the conversation's next `seq`. Two queries.
+
+    The caller holds the conversation's row lock in a transaction.
+    """
+    conversation.last_seq += 1
+    conversation.save(update_fields=["last_seq", "updated_at"])
+    return Message.objects.create(
+        conversation=conversation,
+        seq=conversation.last_seq,
+        role=role,
+        content=content,
+        client_id=client_id,
+        notice=notice or "",
+        created_at=created_at,
+    )
+
+
+def next_queued(conversation_id: UUID) -> UUID | None:
+    """Return the conversation's earliest queued turn, or None. One query."""
+    return (
+        Turn.objects.filter(conversation_id=conversation_id, state=TurnState.QUEUED)
+        .order_by("question__seq")
+        .values_list("pk", flat=True)
+        .first()
+    )
+
+
+def _earlier_open(turn: Turn) -> QuerySet[Turn]:
+    return Turn.objects.filter(
+        conversation_id=turn.conversation_id,
+        state__in=OPEN_STATES,
+        question__seq__lt=turn.question.seq,
+    )
+
+
+def _announce_end(turn: Turn, message: Message) -> None:
+    reply_buffer.discard(turn.id)
+    events.publish(turn.conversation_id, events.turn_finished(turn, message))

@@ -1,0 +1,89 @@
+"""Looks after the turns that this process answers, from one thread.
+
+Every half second it asks the database which of them were stopped by the visitor or
+taken by another worker, and cancels those; every few seconds it extends the leases
+of the rest. A process that is frozen or killed extends nothing, so another worker
+takes its turns over.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from inference.types import CancelToken
+from support.chat import turns
+from support.models import Turn
+
+logger = logging.getLogger(__name__)
+
+_LOOK_INTERVAL_S = 0.4
+
+
+class TurnWatch:
+    """The watch of one process; its thread runs while there are turns to look after."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[UUID, tuple[Turn, CancelToken]] = {}
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def looking_after(self, turn: Turn) -> Iterator[CancelToken]:
+        """Keep the lease of a claimed turn; the token is cancelled when it is unwanted."""
+        cancel = CancelToken()
+        with self._lock:
+            self._held[turn.id] = (turn, cancel)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="turn-watch", daemon=True
+                )
+                self._thread.start()
+        try:
+            yield cancel
+        finally:
+            with self._lock:
+                self._held.pop(turn.id, None)
+
+    def _run(self) -> None:
+        extended_s = monotonic()
+        pause = threading.Event()
+        while not pause.wait(_LOOK_INTERVAL_S) and self._has_work():
+            try:
+                self._look()
+                if monotonic() - extended_s > settings.TURN_LEASE_S / 3:
+                    extended_s = monotonic()
+                    turns.extend_leases(self._attempts())
+            except DatabaseError:
+                # the leases run out if this lasts, and another worker takes over
+                logger.warning("the watch cannot reach the database", exc_info=True)
+                close_old_connections()
+        connection.close()
+
+    def _has_work(self) -> bool:
+        """Return whether turns are held; forgets the thread, which ends, if not."""
+        with self._lock:
+            if not self._held:
+                self._thread = None
+            return bool(self._held)
+
+    def _attempts(self) -> dict[UUID, int]:
+        with self._lock:
+            return {key: turn.attempt for key, (turn, _) in self._held.items()}
+
+    def _look(self) -> None:
+        held = self._attempts()
+        for turn_id in turns.find_unwanted(held):
+            with self._lock:
+                turn, cancel = self._held.get(turn_id, (None, None))
+            # a reset may have raised the number between the two looks
+            if turn and cancel and turn.attempt == held[turn_id]:
+                cancel.cancel()
+
+
+watch = TurnWatch()

@@ -1,0 +1,31 @@
+"""What the database keeps: one noun a file."""
+
+from support.models.article import Article, Passage
+from support.models.attempt import Attempt, AttemptOutcome
+from support.models.conversation import Conversation, ConversationStatus
+from support.models.message import Message, Notice, Rating, Role
+from support.models.prompt import SystemPrompt
+from support.models.site import Site
+from support.models.turn import OPEN_STATES, Turn, TurnState
+from support.models.used_passage import UsedPassage
+from support.models.visitor import Visitor
+
+__all__ = [
+    "OPEN_STATES",
+    "Article",
+    "Attempt",
+    "AttemptOutcome",
+    "Conversation",
+    "ConversationStatus",
+    "Message",
+    "Notice",
+    "Passage",
+    "Rating",
+    "Role",
+    "Site",
+    "SystemPrompt",
+    "Turn",
+    "TurnState",
+    "UsedPassage",
+    "Visitor",
+]
