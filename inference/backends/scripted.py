@@ -18,7 +18,7 @@ counted as words.
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from inference import errors
@@ -223,3 +223,25 @@ def _unquote(value: str) -> str:
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return str(json.loads(value))
     return value
+
+
+def check_options(model: str, options: Mapping[str, object]) -> None:
+    """Raise ValueError unless `options` is empty or `{"scripts": [text, ...]}`."""
+    unknown = set(options) - {"scripts"}
+    if unknown:
+        raise ValueError(f"unknown options: {', '.join(sorted(unknown))}")
+    scripts = options.get("scripts", [ECHO])
+    if not isinstance(scripts, list) or not scripts:
+        raise ValueError("scripts must be a list of at least one script")
+    for script in scripts:
+        parse_script(str(script))
+
+
+def build_backend(
+    name: str, model: str, options: Mapping[str, object]
+) -> ScriptedBackend:
+    """Return the backend that an operator's settings describe; raises ValueError."""
+    check_options(model, options)
+    scripts = options.get("scripts", [ECHO])
+    assert isinstance(scripts, list)
+    return ScriptedBackend(name, [str(script) for script in scripts], model)
