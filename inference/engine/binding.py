@@ -1,0 +1,240 @@
+"""The one module that touches llama.cpp: a model, its vocabulary, its KV cache.
+
+Uses the low-level API of llama-cpp-python: the high-level class serves one request
+at a time, and two threads on one of its objects abort the process.
+"""
+
+import ctypes
+import os
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engine.chat_template import ChatTemplate, Segment, find_template
+from inference.engine.config import EngineConfig
+from inference.engine.kv_cache import CopyPrefix, Operation
+from inference.engine.runner import Outcome
+from inference.engine.scheduler import Step
+from inference.errors import ModelError
+
+# What llama_decode returns besides failures.
+_OUTCOMES = {0: Outcome.COMPUTED, 1: Outcome.NO_ROOM, 2: Outcome.ABORTED}
+
+_recent_logs: deque[str] = deque(maxlen=8)
+
+
+class DecodeFailed(Exception):  # noqa: N818 - says what happened, as in errors.py
+    """llama.cpp is in a state that only a new process gets out of."""
+
+
+def _keep_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
+    """Keep warnings and errors for the message of a ModelError, drop the rest."""
+    if level in {3, 4}:
+        _recent_logs.append(text.decode(errors="replace").strip())
+
+
+# llama.cpp keeps the pointer: this object must live as long as the process.
+_LOG_CALLBACK = llama_cpp.llama_log_callback(_keep_log)
+
+
+class LlamaRunner:
+    """A GGUF model loaded by llama.cpp, with one context that all sequences share.
+
+    Raises ModelError when the file cannot be used.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        llama_cpp.llama_log_set(_LOG_CALLBACK, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        self._abort_flag = ctypes.create_string_buffer(2)
+        self._model = _load_model(config)
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self._num_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self._context = self._create_context(config)
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._batch = llama_cpp.llama_batch_init(config.max_batch_tokens, 0, 1)
+        self._logit_rows: list[int] = []
+        self._pieces: dict[int, bytes] = {}
+        self.model = self._read_metadata("general.name") or Path(config.model_path).stem
+        self.num_cells = int(llama_cpp.llama_n_ctx(self._context))
+        num_trained = int(llama_cpp.llama_model_n_ctx_train(self._model))
+        self.limit_tokens = min(self.num_cells, num_trained)
+        self.template = self._find_template(config)
+        self._warm_up()
+
+    def tokenize(self, segments: Iterable[Segment]) -> list[int]:
+        """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""
+        tokens = []
+        if llama_cpp.llama_vocab_get_add_bos(self._vocab):
+            tokens.append(int(llama_cpp.llama_vocab_bos(self._vocab)))
+        for segment in segments:
+            tokens += self._tokenize_text(segment.text, segment.is_markup)
+        return tokens
+
+    def piece_of(self, token: int) -> bytes:
+        """Return the bytes of a token, none for a special one."""
+        if token not in self._pieces:
+            self._pieces[token] = self._read_piece(token)
+        return self._pieces[token]
+
+    def is_end(self, token: int) -> bool:
+        """Return whether the model ends its turn with this token."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def compute(self, step: Step) -> Outcome:
+        """Carry out the operations of a step, then compute its tokens.
+
+        Raises DecodeFailed when the process has to be replaced.
+        """
+        for operation in step.operations:
+            self._apply(operation)
+        if not step.chunks:
+            return Outcome.COMPUTED
+        self._fill_batch(step)
+        code = llama_cpp.llama_decode(self._context, self._batch)
+        self._abort_flag[0] = b"\0"
+        if code not in _OUTCOMES:
+            raise DecodeFailed(f"llama_decode returned {code}: {_recent()}")
+        return _OUTCOMES[code]
+
+    def logits_of(self, chunk_number: int) -> NDArray[np.float32]:
+        """Return the logits behind a last chunk of the step computed just now."""
+        row = self._logit_rows[chunk_number]
+        pointer = llama_cpp.llama_get_logits_ith(self._context, row)
+        return np.ctypeslib.as_array(pointer, shape=(self._num_vocab,))
+
+    def abort(self) -> None:
+        """Make the `compute` in progress return soon; any thread may call this."""
+        self._abort_flag[0] = b"\1"
+
+    def close(self) -> None:
+        """Free the context and the model; nothing else may be called after it."""
+        llama_cpp.llama_batch_free(self._batch)
+        llama_cpp.llama_free(self._context)
+        llama_cpp.llama_model_free(self._model)
+
+    def _create_context(self, config: EngineConfig) -> llama_cpp.llama_context_p:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = config.num_cells
+        # One decode call is one micro-batch, so an aborted call leaves nothing behind.
+        params.n_batch = params.n_ubatch = config.max_batch_tokens
+        params.n_seq_max = config.num_slots
+        params.n_outputs_max = config.max_sequences
+        params.kv_unified = True
+        params.n_threads = config.num_threads or os.cpu_count() or 1
+        params.n_threads_batch = params.n_threads
+        params.no_perf = True
+        # ggml asks `bool callback(data)` between graph nodes. strlen answers that for
+        # a C string: 0 while the flag is a NUL, 1 after. A Python callback would
+        # take the interpreter lock some hundred times a token.
+        strlen = ctypes.CDLL(None).strlen
+        params.abort_callback = ctypes.cast(strlen, llama_cpp.ggml_abort_callback)
+        params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
+        context: llama_cpp.llama_context_p | None
+        context = llama_cpp.llama_init_from_model(self._model, params)
+        if context is None:
+            raise ModelError(f"no context for {config.model_path}: {_recent()}")
+        return context
+
+    def _find_template(self, config: EngineConfig) -> ChatTemplate:
+        program = llama_cpp.llama_model_chat_template(self._model, None)
+        template = find_template(config.template, program and program.decode())
+        for marker in template.markers:
+            if len(self._tokenize_text(marker, parse_special=True)) != 1:
+                raise ModelError(
+                    f"the model has no token {marker!r}, which the chat template"
+                    f" {template.name} needs"
+                )
+        return template
+
+    def _tokenize_text(self, text: str, parse_special: bool) -> list[int]:
+        encoded = text.encode()
+        size = len(encoded) + 8
+        while True:
+            buffer = (llama_cpp.llama_token * size)()
+            count = llama_cpp.llama_tokenize(
+                self._vocab, encoded, len(encoded), buffer, size, False, parse_special
+            )
+            if count >= 0:
+                return list(buffer[:count])
+            size = -count
+
+    def _read_piece(self, token: int) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(
+                self._vocab, token, buffer, size, 0, False
+            )
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def _read_metadata(self, key: str) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        count = llama_cpp.llama_model_meta_val_str(
+            self._model, key.encode(), buffer, len(buffer)
+        )
+        return buffer.value.decode(errors="replace") if count > 0 else ""
+
+    def _apply(self, operation: Operation) -> None:
+        if isinstance(operation, CopyPrefix):
+            llama_cpp.llama_memory_seq_cp(
+                self._memory, operation.source, operation.target, 0, operation.length
+            )
+        elif not llama_cpp.llama_memory_seq_rm(
+            self._memory, operation.slot, operation.length, -1
+        ):
+            raise DecodeFailed(f"llama.cpp refused {operation}")
+
+    def _fill_batch(self, step: Step) -> None:
+        batch, row = self._batch, 0
+        self._logit_rows = []
+        for chunk in step.chunks:
+            for position, token in enumerate(chunk.tokens, start=chunk.start):
+                batch.token[row] = token
+                batch.pos[row] = position
+                batch.n_seq_id[row] = 1
+                batch.seq_id[row][0] = chunk.slot
+                batch.logits[row] = 0
+                row += 1
+            batch.logits[row - 1] = int(chunk.is_last)
+            self._logit_rows.append(row - 1)
+        batch.n_tokens = row
+
+    def _warm_up(self) -> None:
+        """Read the weights once, so that the first request does not wait for them."""
+        batch = self._batch
+        batch.token[0] = batch.pos[0] = batch.seq_id[0][0] = 0
+        batch.n_seq_id[0] = batch.logits[0] = batch.n_tokens = 1
+        if llama_cpp.llama_decode(self._context, batch) != 0:
+            raise ModelError(f"{self.model} cannot compute: {_recent()}")
+        llama_cpp.llama_memory_clear(self._memory, True)
+
+
+def _load_model(config: EngineConfig) -> llama_cpp.llama_model_p:
+    if not Path(config.model_path).is_file():
+        raise ModelError(f"no model file at {config.model_path}")
+    if config.num_slots > llama_cpp.llama_max_parallel_sequences():
+        raise ModelError(f"llama.cpp cannot tell {config.num_slots} sequences apart")
+    params = llama_cpp.llama_model_default_params()
+    params.n_gpu_layers = config.num_gpu_layers
+    model: llama_cpp.llama_model_p | None
+    model = llama_cpp.llama_model_load_from_file(config.model_path.encode(), params)
+    if model is None:
+        raise ModelError(f"cannot load {config.model_path}: {_recent()}")
+    if llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(
+        model
+    ):
+        raise ModelError("recurrent models cannot share or cut back their cache")
+    if not llama_cpp.llama_model_has_decoder(model):
+        raise ModelError("the model writes no text: it has no decoder")
+    return model
+
+
+def _recent() -> str:
+    return " | ".join(_recent_logs) or "no reason given"

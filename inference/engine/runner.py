@@ -1,0 +1,56 @@
+"""What the engine needs of a loaded model; `binding.py` has the one for llama.cpp."""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engine.chat_template import ChatTemplate, Segment
+from inference.engine.scheduler import Step
+
+
+class Outcome(Enum):
+    """What became of a step that did not fail for good."""
+
+    COMPUTED = "computed"
+    NO_ROOM = "no room"
+    ABORTED = "aborted"
+
+
+class Runner(Protocol):
+    """A loaded model with its cache. One thread at a time, but for `abort`.
+
+    `limit_tokens` is the longest sequence that the model and the cache can hold,
+    `num_cells` the size of the cache.
+    """
+
+    model: str
+    template: ChatTemplate
+    limit_tokens: int
+    num_cells: int
+
+    def tokenize(self, segments: Iterable[Segment]) -> list[int]:
+        """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""
+
+    def piece_of(self, token: int) -> bytes:
+        """Return the bytes of a token, none for a special one."""
+
+    def is_end(self, token: int) -> bool:
+        """Return whether the model ends its turn with this token."""
+
+    def compute(self, step: Step) -> Outcome:
+        """Carry out the operations of a step, then compute its tokens.
+
+        Unless computed, the chunks' positions must be truncated before a next try.
+        """
+
+    def logits_of(self, chunk_number: int) -> NDArray[np.float32]:
+        """Return the logits behind a last chunk of the step computed just now.
+
+        Shape (n_vocab,); a view that the next `compute` overwrites.
+        """
+
+    def abort(self) -> None:
+        """Make the `compute` in progress return soon; any thread may call this."""

@@ -1,0 +1,207 @@
+"""What the next decode call computes: continuous batching without a model.
+
+Sequences that generate come first, one token each, so that nobody's text stutters;
+the rest of the step goes to prompts, in chunks, in arrival order. A sequence is
+admitted when a slot is free and its prompt fits. When the cells run out, the
+youngest sequence gives its cells back and starts again later; the oldest is never
+touched, so something always finishes.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from inference.engine.kv_cache import KvCache, Operation, count_shared
+from inference.engine.sequence import Sequence, SequenceState
+
+# Cells kept free per running sequence on admission, so that a newcomer does not
+# drive somebody out after a word.
+HEADROOM_CELLS = 8
+
+# A prefix shorter than this is not worth waiting for.
+MIN_AWAITED_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens of one sequence to compute from position `start` on.
+
+    `is_last` when nothing stays pending, so that the next token can be sampled.
+    """
+
+    sequence: Sequence
+    slot: int
+    start: int
+    tokens: tuple[int, ...]
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decode call: operations on the cache first, then all chunks together."""
+
+    operations: tuple[Operation, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Return how many tokens are computed."""
+        return sum(len(chunk.tokens) for chunk in self.chunks)
+
+
+class Scheduler:
+    """The waiting and the running sequences, and the slots they hold.
+
+    `running` is in arrival order. Every running sequence has a slot of its own.
+    """
+
+    def __init__(
+        self, cache: KvCache, max_batch_tokens: int, max_sequences: int
+    ) -> None:
+        self._cache = cache
+        self._max_batch_tokens = max_batch_tokens
+        self._max_sequences = max_sequences
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.num_preemptions = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Return whether any sequence is unfinished."""
+        return bool(self.waiting or self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence; it must fit the cache alone, which the caller checks."""
+        self.waiting.append(sequence)
+
+    def finish(self, sequence: Sequence) -> None:
+        """End a sequence, waiting or running, and retain what it computed."""
+        if sequence.state is SequenceState.WAITING:
+            self.waiting.remove(sequence)
+        else:
+            self.running.remove(sequence)
+            self._cache.release(_slot_of(sequence), retain=True)
+        sequence.finish()
+
+    def next_step(self) -> Step:
+        """Return the work for one decode call; empty when nothing can run.
+
+        At most `max_batch_tokens` tokens: one per decoding sequence first, the rest
+        is given to prefill in arrival order. Claims slots for admitted sequences.
+        """
+        while True:
+            chunks = self._decode_chunks()
+            chunks += self._prefill_chunks(self._room_beside(chunks))
+            chunks += self._admitted_chunks(self._room_beside(chunks))
+            if chunks or len(self.running) < 2:
+                return Step(self._cache.take_operations(), tuple(chunks))
+            # Half-read prompts fill the cache between them: one must give way.
+            self.preempt_youngest()
+
+    def complete(self, step: Step) -> None:
+        """Note that the step was computed."""
+        for chunk in step.chunks:
+            self._cache.commit(chunk.slot, chunk.tokens)
+            chunk.sequence.advance(len(chunk.tokens))
+
+    def abandon(self, step: Step) -> None:
+        """Note that the step was not computed; its tokens stay pending."""
+        for chunk in step.chunks:
+            self._cache.cancel_reservation(chunk.slot)
+
+    def preempt_youngest(self) -> None:
+        """Take the slot from the youngest running sequence and let it wait first."""
+        sequence = self.running.pop()
+        self._cache.release(_slot_of(sequence), retain=False)
+        sequence.preempt()
+        self.waiting.appendleft(sequence)
+        self.num_preemptions += 1
+
+    def _room_beside(self, chunks: list[Chunk]) -> int:
+        return self._max_batch_tokens - sum(len(chunk.tokens) for chunk in chunks)
+
+    def _decode_chunks(self) -> list[Chunk]:
+        chunks = []
+        for sequence in [*self.running]:
+            if sequence.is_decoding and self._reserve_by_force(sequence):
+                chunks.append(_build_chunk(sequence, 1))
+        return chunks
+
+    def _reserve_by_force(self, sequence: Sequence) -> bool:
+        """Reserve a cell, preempting younger sequences; False if it was the youngest.
+
+        Younger ones have no chunk in this step yet, so none has to be taken back.
+        """
+        while not self._cache.reserve(_slot_of(sequence), 1):
+            is_youngest = self.running[-1] is sequence
+            self.preempt_youngest()
+            if is_youngest:
+                return False
+        return True
+
+    def _prefill_chunks(self, room: int) -> list[Chunk]:
+        chunks = []
+        for sequence in self.running:
+            if room > 0 and not sequence.is_decoding:
+                chunk = self._build_prefill(sequence, room)
+                chunks += chunk
+                room -= sum(len(part.tokens) for part in chunk)
+        return chunks
+
+    def _admitted_chunks(self, room: int) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        while room > 0 and self._can_admit():
+            sequence = self.waiting[0]
+            claim = self._cache.claim(sequence.tokens)
+            if claim is None:
+                break
+            self.waiting.popleft()
+            sequence.start(claim.slot, claim.num_cached)
+            self.running.append(sequence)
+            chunk = self._build_prefill(sequence, room)
+            chunks += chunk
+            room -= sum(len(part.tokens) for part in chunk)
+        return chunks
+
+    def _build_prefill(self, sequence: Sequence, room: int) -> list[Chunk]:
+        """Return a chunk of as many pending tokens as fit; none if no cell is left."""
+        num_tokens = min(sequence.num_pending, room, self._cache.num_available)
+        if num_tokens < 1 or not self._cache.reserve(_slot_of(sequence), num_tokens):
+            return []
+        return [_build_chunk(sequence, num_tokens)]
+
+    def _can_admit(self) -> bool:
+        if not self.waiting or len(self.running) >= self._max_sequences:
+            return False
+        if not self.running:
+            return True
+        sequence = self.waiting[0]
+        if self._awaits_prefix(sequence):
+            return False
+        headroom = HEADROOM_CELLS * (len(self.running) + 1)
+        needed = self._cache.count_cells_needed(sequence.tokens) + headroom
+        return needed <= self._cache.num_available
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Return whether a running prompt is about to compute what this one shares.
+
+        Sixteen customers who arrive together then compute their system prompt once.
+        """
+        wanted = sequence.tokens[:-1]
+        known = promised = 0
+        for other in self.running:
+            shared = count_shared(other.tokens, wanted)
+            known = max(known, min(shared, other.num_computed))
+            promised = max(promised, shared)
+        return self._cache.reuses_prefixes and promised - known >= MIN_AWAITED_TOKENS
+
+
+def _build_chunk(sequence: Sequence, num_tokens: int) -> Chunk:
+    start = sequence.num_computed
+    tokens = tuple(sequence.tokens[start : start + num_tokens])
+    is_last = num_tokens == sequence.num_pending
+    return Chunk(sequence, _slot_of(sequence), start, tokens, is_last)
+
+
+def _slot_of(sequence: Sequence) -> int:
+    assert sequence.slot is not None, f"{sequence!r} has no slot"
+    return sequence.slot

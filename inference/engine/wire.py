@@ -1,0 +1,167 @@
+"""What the host and its child process say to each other: one JSON object a line.
+
+JSON and not pickle: a model file that takes over the child must not be able to run
+code in the process that holds the keys. Orders go down, events come up.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from inference import errors
+from inference.engine.config import EngineConfig
+from inference.types import (
+    ChatMessage,
+    Completion,
+    CompletionRequest,
+    EngineTimings,
+    FinishReason,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Order: load this; the first one, and only once."""
+
+    config: EngineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Order: answer this request; `key` is the host's name for it."""
+
+    key: str
+    request: CompletionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Order: stop this request; one that is unknown or over is no error."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Event: ready for requests of up to `limit_tokens`, prompt and answer together."""
+
+    model: str
+    template: str
+    limit_tokens: int
+    num_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """Event: the model cannot be used; the child exits."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Event: the next piece of a reply."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Event: a reply is whole."""
+
+    key: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Event: a request will not be answered."""
+
+    key: str
+    error: errors.BackendError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Event: how the engine is doing; sent about once a second, a sign of life.
+
+    `step_s` is for how long the decode call in progress has run, 0 between calls.
+    Token counts are totals since the start.
+    """
+
+    num_running: int = 0
+    num_waiting: int = 0
+    num_cells: int = 0
+    num_used_cells: int = 0
+    num_steps: int = 0
+    num_preemptions: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_completion_tokens: int = 0
+    step_s: float = 0.0
+    tokens_per_s: float = 0.0
+
+
+Order = Load | Submit | Cancel
+Event = Loaded | LoadFailed | Text | Finished | Refused | EngineStats
+
+
+def encode(item: Order | Event) -> bytes:
+    """Return one line, line break included."""
+    fields = _encode_refusal(item) if isinstance(item, Refused) else asdict(item)
+    fields["type"] = type(item).__name__
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Order | Event:
+    """Return what a line says; raises ValueError on anything that is not ours."""
+    try:
+        fields = json.loads(line)
+        return _DECODERS[fields.pop("type")](fields)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a message between host and child: {error!r}") from error
+
+
+def _encode_refusal(item: Refused) -> dict[str, Any]:
+    error = item.error
+    fields: dict[str, Any] = {"key": item.key, "reason": str(error)}
+    if isinstance(error, errors.PromptTooLong):
+        fields["sizes"] = [error.prompt_tokens, error.max_tokens, error.limit_tokens]
+    return fields
+
+
+def _decode_refusal(fields: Mapping[str, Any]) -> Refused:
+    if "sizes" in fields:
+        return Refused(fields["key"], errors.PromptTooLong(*fields["sizes"]))
+    return Refused(fields["key"], errors.RequestRejected(fields["reason"]))
+
+
+def _decode_submit(fields: Mapping[str, Any]) -> Submit:
+    request = dict(fields["request"])
+    request["messages"] = tuple(ChatMessage(**m) for m in request["messages"])
+    request["stop"] = tuple(request["stop"])
+    return Submit(fields["key"], CompletionRequest(**request))
+
+
+def _decode_finished(fields: Mapping[str, Any]) -> Finished:
+    values = dict(fields["completion"])
+    values["finish_reason"] = FinishReason(values["finish_reason"])
+    values["usage"] = Usage(**values["usage"])
+    values["engine"] = EngineTimings(**values["engine"])
+    return Finished(fields["key"], Completion(**values))
+
+
+_DECODERS: dict[str, Callable[[dict[str, Any]], Order | Event]] = {
+    "Load": lambda fields: Load(EngineConfig(**fields["config"])),
+    "Submit": _decode_submit,
+    "Cancel": lambda fields: Cancel(**fields),
+    "Loaded": lambda fields: Loaded(**fields),
+    "LoadFailed": lambda fields: LoadFailed(**fields),
+    "Text": lambda fields: Text(**fields),
+    "Finished": _decode_finished,
+    "Refused": _decode_refusal,
+    "EngineStats": lambda fields: EngineStats(**fields),
+}
