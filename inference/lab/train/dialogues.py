@@ -1,0 +1,335 @@
+"""Synthetic dialogues: a block of passages and several questions about it, in the form the application asks at run time.
+
+All questions of a block share its beginning (system prompt, history, passages), which is what makes training on two
+cores possible: the beginning is computed once for five or six answers.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inference.lab.train import slots
+from inference.lab.train.questions import dress
+from inference.lab.train.small_talk import Group, SmallTalk, choose_answer
+from inference.lab.train.topics import Fact, Topic, is_unseen
+
+Split = Literal["train", "held_out", "unseen_facts"]
+MAX_PASSAGE_CHARS = 600
+# Where retrieval put the right passage on the questions tried: first, second, third.
+RANK_WEIGHTS = (0.70, 0.18, 0.12)
+REFUSAL_SHARE = 0.17
+SMALL_TALK_SHARE = 0.06
+TWO_FACTS_SHARE = 0.05
+
+
+@dataclass(slots=True)
+class Statement:
+    """A fact with its slots filled, worded once: the sentence that an answer must repeat."""
+
+    topic: Topic
+    fact: Fact
+    values: dict[str, str]
+    text: str
+
+    @property
+    def asked_values(self) -> tuple[str, ...]:
+        return tuple(self.values[name] for name in sorted(self.fact.asked_slots))
+
+
+@dataclass(slots=True)
+class Passage:
+    """A piece of an article: its title, its sentences, and the facts among them."""
+
+    title: str
+    text: str
+    statements: list[Statement]
+
+
+@dataclass(slots=True)
+class Branch:
+    """One question about a block and its answer; `kind` names the group in reports."""
+
+    question: str
+    answer: str
+    kind: str
+    facts: tuple[str, ...] = ()
+    right_text: str = ""
+    rank: int = 0
+
+
+@dataclass(slots=True)
+class Block:
+    """What comes before the question: system prompt, earlier turns, passages; and the branches that follow it."""
+
+    system: str
+    history: list[tuple[str, str]]
+    passages: list[Passage]
+    branches: list[Branch] = field(default_factory=list)
+
+
+class DialogueWriter:
+    """Writes blocks of a given difficulty, from 0 (one passage of one fact) to 1 (as at run time).
+
+    The split decides which wordings, names and facts are used: training, held out wordings of known facts, or facts
+    that training never shows.
+    """
+
+    def __init__(self, topics: list[Topic], talk: SmallTalk, split: Split = "train") -> None:
+        self.talk = talk
+        self.split = split
+        self.held_out = split != "train"
+        self.topics = [t for t in topics if any(self._is_asked(t, f) for f in t.facts)]
+        self.weights = [len(t.facts) for t in self.topics]
+        self.all_topics = topics
+
+    def write(self, rng: random.Random, difficulty: float, num_branches: int) -> Block:
+        """Return a block with up to `num_branches` questions."""
+        topic = rng.choices(self.topics, self.weights)[0]
+        names = {kind: slots.draw(topic, kind, rng, self.held_out) for kind in ("person", "shop")}
+        if rng.random() < 0.7:
+            names["person"] = names["person"].split(" ")[0]
+        block = Block(self._system(rng, names, difficulty), [], [])
+        if rng.random() >= 0.05 * difficulty:
+            self._add_passages(block, topic, rng, difficulty)
+        follow_up = None
+        if rng.random() < 0.2 * min(1.0, difficulty * 2):
+            follow_up = self._add_history(block, topic, rng)
+        for _ in range(num_branches):
+            branch = None
+            if follow_up and rng.random() < 0.6:
+                branch = self._follow_up(block, follow_up, rng)
+            branch = branch or self._branch(block, topic, names, rng, difficulty)
+            if branch.question not in {b.question for b in block.branches}:
+                block.branches.append(branch)
+        return block
+
+    # --- the block ---
+
+    def _system(self, rng: random.Random, names: dict[str, str], difficulty: float) -> str:
+        first = rng.choice(self.talk.systems)
+        if rng.random() < 0.35:
+            first = self.talk.systems[0]
+        text = slots.fill(first, names)
+        if rng.random() < 0.12 * difficulty:
+            fillers = [f for t in rng.choices(self.all_topics, k=rng.randint(1, 3)) for f in t.filler]
+            text += " " + " ".join(rng.sample(fillers, min(len(fillers), rng.randint(1, 6))))
+        return text
+
+    def _add_passages(self, block: Block, topic: Topic, rng: random.Random, difficulty: float) -> None:
+        most = 1 + min(2, int(difficulty * 3))
+        count = rng.choices(range(1, most + 1), (0.16, 0.24, 0.60)[:most])[0]
+        used: list[Statement] = []
+        for number in range(count):
+            home = topic
+            if number and rng.random() < 0.4:
+                home = rng.choice(self.all_topics)
+            passage = self._passage(home, used, rng, difficulty)
+            if passage:
+                block.passages.append(passage)
+        rng.shuffle(block.passages)
+
+    def _passage(
+        self, topic: Topic, used: list[Statement], rng: random.Random, difficulty: float
+    ) -> Passage | None:
+        """Return a passage with one to three new facts and up to two sentences without a fact."""
+        most = 1 + min(2, int(difficulty * 3.5))
+        sentences: list[str] = []
+        statements: list[Statement] = []
+        for _ in range(rng.randint(1, most)):
+            statement = self._new_statement(topic, used, rng, difficulty)
+            if statement and _length(sentences) + len(statement.text) < MAX_PASSAGE_CHARS:
+                statements.append(statement)
+                used.append(statement)
+                sentences.append(statement.text)
+        if not statements:
+            return None
+        for _ in range(rng.choice((0, 0, 1, 1, 2)) if rng.random() < 0.9 * difficulty else 0):
+            filler = rng.choice(topic.filler)
+            if filler not in sentences and _length(sentences) + len(filler) < MAX_PASSAGE_CHARS:
+                sentences.append(filler)
+        rng.shuffle(sentences)
+        joint = "\n" if rng.random() < 0.06 * difficulty else " "
+        return Passage(self._title(topic, rng), joint.join(sentences), statements)
+
+    def _title(self, topic: Topic, rng: random.Random) -> str:
+        title = rng.choice(topic.titles)
+        if rng.random() < 0.4 and len(topic.titles) > 1:
+            heading = rng.choice([t for t in topic.titles if t != title])
+            return f"{title}: {heading}"
+        return title
+
+    def _new_statement(
+        self, topic: Topic, used: list[Statement], rng: random.Random, difficulty: float
+    ) -> Statement | None:
+        """Return a fact that the block does not hold yet, sometimes one it holds about another entity."""
+        twins = [s for s in used if s.topic is topic and s.fact.asked_slots]
+        if twins and rng.random() < 0.35 * difficulty:
+            return self._twin(rng.choice(twins), used, rng)
+        taken = {id(s.fact) for s in used}
+        facts = [f for f in topic.facts if id(f) not in taken and self._is_told(topic, f)]
+        if not facts:
+            return None
+        return self._state(topic, rng.choice(facts), rng)
+
+    def _twin(self, other: Statement, used: list[Statement], rng: random.Random) -> Statement | None:
+        """Return the same fact about another entity, or None when no new entity turns up."""
+        known = {s.asked_values for s in used if s.fact is other.fact}
+        for _ in range(4):
+            twin = self._state(other.topic, other.fact, rng)
+            if not any(set(twin.asked_values) & set(values) for values in known):
+                return twin
+        return None
+
+    def _state(self, topic: Topic, fact: Fact, rng: random.Random) -> Statement:
+        names = slots.slots_in(
+            fact.statements + fact.held_out_statements + fact.questions + fact.held_out_questions
+        )
+        values = {name: slots.draw(topic, name, rng, self.held_out) for name in names}
+        wordings = fact.statements
+        if self.split == "held_out" and rng.random() < 0.7:
+            wordings = fact.held_out_statements
+        return Statement(topic, fact, values, slots.fill(rng.choice(wordings), values))
+
+    def _is_told(self, topic: Topic, fact: Fact) -> bool:
+        """Whether a fact may stand in a passage: unseen ones never in training."""
+        return self.split != "train" or not is_unseen(topic, fact)
+
+    def _is_asked(self, topic: Topic, fact: Fact) -> bool:
+        return is_unseen(topic, fact) == (self.split == "unseen_facts")
+
+    # --- questions and answers ---
+
+    def _branch(
+        self, block: Block, topic: Topic, names: dict[str, str], rng: random.Random, difficulty: float
+    ) -> Branch:
+        kind = rng.random()
+        if kind < SMALL_TALK_SHARE:
+            return self._small_talk(names, rng, difficulty)
+        if kind < SMALL_TALK_SHARE + REFUSAL_SHARE * min(1.0, 0.3 + difficulty) or not block.passages:
+            return self._refusal(block, topic, rng, difficulty)
+        passage = rng.choices(block.passages, RANK_WEIGHTS[: len(block.passages)])[0]
+        asked = [s for s in passage.statements if self._is_asked(s.topic, s.fact)]
+        if not asked:
+            return self._refusal(block, topic, rng, difficulty)
+        statement = rng.choice(asked)
+        if kind > 1 - TWO_FACTS_SHARE * difficulty:
+            branch = self._two_facts(block, statement, rng, difficulty)
+            if branch:
+                return branch
+        return self._answered(block, statement, rng, difficulty)
+
+    def _answered(self, block: Block, statement: Statement, rng: random.Random, difficulty: float) -> Branch:
+        asked = dress(self._question(block, statement, rng), rng, difficulty)
+        rank = next(i for i, p in enumerate(block.passages, 1) if statement in p.statements)
+        answer = f"{asked.lead} {statement.text}".strip()
+        return Branch(asked.text, answer, "fact", (_fact_id(statement),), statement.text, rank)
+
+    def _question(self, block: Block, statement: Statement, rng: random.Random) -> str:
+        """Return a question for a statement; it names the entity where the block holds the fact for several."""
+        fact = statement.fact
+        several = sum(s.fact is fact for p in block.passages for s in p.statements) > 1
+        wordings = fact.held_out_questions if self.held_out else fact.questions
+        if several:
+            naming = [q for q in wordings if slots.slots_in([q])]
+            if not naming:
+                naming = [q for q in fact.questions if slots.slots_in([q])]
+            wordings = naming or wordings
+        return slots.fill(rng.choice(wordings), statement.values)
+
+    def _two_facts(
+        self, block: Block, first: Statement, rng: random.Random, difficulty: float
+    ) -> Branch | None:
+        others = [
+            s
+            for p in block.passages
+            for s in p.statements
+            if s.fact is not first.fact and self._is_asked(s.topic, s.fact)
+        ]
+        if not others:
+            return None
+        second = rng.choice(others)
+        questions = [self._question(block, s, rng) for s in (first, second)]
+        joint = rng.choice((" and ", "? And ", ". also, ", "? Also ", " and also "))
+        asked = dress(questions[0].rstrip("?.!") + joint + questions[1], rng, difficulty)
+        right = f"{first.text} {second.text}"
+        facts = (_fact_id(first), _fact_id(second))
+        return Branch(asked.text, f"{asked.lead} {right}".strip(), "two facts", facts, right)
+
+    def _refusal(self, block: Block, topic: Topic, rng: random.Random, difficulty: float) -> Branch:
+        """Return a question that no passage answers: mostly a fact of the same topic that was left out."""
+        told = [s for p in block.passages for s in p.statements]
+        twins = [s for s in told if s.fact.asked_slots and self._is_asked(s.topic, s.fact)]
+        if twins and rng.random() < 0.3 * difficulty:
+            twin = self._twin(rng.choice(twins), told, rng)
+            naming = [q for q in twin.fact.questions if slots.slots_in([q])] if twin else []
+            if twin and naming:
+                asked = dress(slots.fill(rng.choice(naming), twin.values), rng, difficulty)
+                return Branch(asked.text, self.talk.refusal, "refusal: other entity")
+        near = topic if rng.random() < 0.65 else rng.choices(self.topics, self.weights)[0]
+        taken = {id(s.fact) for s in told}
+        facts = [f for f in near.facts if id(f) not in taken and self._is_asked(near, f)]
+        if not facts:
+            return self._refusal(block, rng.choice(self.topics), rng, difficulty)
+        statement = self._state(near, rng.choice(facts), rng)
+        asked = dress(self._question(block, statement, rng), rng, difficulty)
+        kind = "refusal: no passage"
+        if block.passages:
+            kind = "refusal: same topic" if near is topic else "refusal: other topic"
+        return Branch(asked.text, self.talk.refusal, kind, (_fact_id(statement),))
+
+    def _small_talk(self, names: dict[str, str], rng: random.Random, difficulty: float) -> Branch:
+        group: Group = rng.choice(self.talk.groups)
+        line = rng.choice(group.held_out_lines if self.held_out else group.lines)
+        text = slots.fill(line, names)
+        if rng.random() < 0.3 * difficulty:
+            text = text.lower()
+        answer = slots.fill(choose_answer(group, rng), names)
+        return Branch(text, answer, f"small talk: {group.name}")
+
+    # --- history ---
+
+    def _add_history(self, block: Block, topic: Topic, rng: random.Random) -> Statement | None:
+        """Put one or two earlier turns before the block; return the last fact told, for follow-ups."""
+        last = None
+        told = [s for p in block.passages for s in p.statements]
+        for _ in range(rng.choice((1, 1, 2))):
+            if told and rng.random() < 0.5:
+                last = rng.choice(told)
+            else:
+                facts = [f for f in topic.facts if self._is_told(topic, f)]
+                last = self._state(topic, rng.choice(facts), rng)
+            wordings = last.fact.held_out_questions if self.held_out else last.fact.questions
+            asked = dress(slots.fill(rng.choice(wordings), last.values), rng, 1.0)
+            answer = f"{asked.lead} {last.text}".strip()
+            if rng.random() < 0.1:
+                answer = self.talk.refusal
+            block.history.append((asked.text, answer))
+        return last
+
+    def _follow_up(self, block: Block, earlier: Statement, rng: random.Random) -> Branch | None:
+        """Return a short question that leans on the earlier turn: the same fact, another entity."""
+        names = sorted(earlier.fact.asked_slots)
+        twins = [
+            (rank, s)
+            for rank, p in enumerate(block.passages, 1)
+            for s in p.statements
+            if s.fact is earlier.fact and s.asked_values != earlier.asked_values
+        ]
+        if not names or not twins or not self._is_asked(earlier.topic, earlier.fact):
+            return None
+        rank, twin = rng.choice(twins)
+        shape = rng.choice(
+            ("and {}?", "what about {}?", "And for {}?", "how about {}", "and {}", "ok, and {}?", "same for {}?")
+        )
+        question = shape.format(twin.values[names[0]])
+        return Branch(question, twin.text, "follow-up", (_fact_id(twin),), twin.text, rank)
+
+
+def _fact_id(statement: Statement) -> str:
+    return f"{statement.topic.id}/{statement.fact.id}"
+
+
+def _length(sentences: list[str]) -> int:
+    return sum(len(sentence) + 1 for sentence in sentences)

@@ -1,0 +1,112 @@
+"""A small decoder of the Llama shape: RMSNorm, rotary embeddings in interleaved pairs, SwiGLU, tied embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of the network. Widths are multiples of 256, which K-quants need."""
+
+    vocabulary: int = 4096
+    width: int = 256
+    layers: int = 5
+    heads: int = 4
+    feed_forward: int = 768
+    context: int = 2048
+    rope_base: float = 10000.0
+    norm_epsilon: float = 1e-5
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+class Norm(nn.Module):
+    """Root mean square normalisation with a learned gain."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each on a normalised copy and added back."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width, hidden = shape.width, shape.feed_forward
+        self.heads = shape.heads
+        self.attention_norm = Norm(width, shape.norm_epsilon)
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.feed_norm = Norm(width, shape.norm_epsilon)
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor, rotation: Tensor, mask: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        packed = self.query_key_value(self.attention_norm(x))
+        q, k, v = packed.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(
+            rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask
+        )
+        x = x + self.attention_out(mixed.transpose(1, 2).reshape(batch, length, width))
+        gate, up = self.gate_up(self.feed_norm(x)).chunk(2, dim=-1)
+        return x + self.down(functional.silu(gate) * up)
+
+
+class Decoder(nn.Module):
+    """Token ids in, hidden states out; `logits` turns chosen hidden states into scores."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.out_norm = Norm(shape.width, shape.norm_epsilon)
+        self._initialise()
+
+    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Return hidden states; `ids` and `positions` are (batch, length), `mask` (batch, 1, length, length)."""
+        x = self.embedding(ids).to(mask.dtype)
+        rotation = rotations(positions, self.shape).to(mask.dtype)
+        for block in self.blocks:
+            x = block(x, rotation, mask)
+        return self.out_norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return scores over the vocabulary, with the embedding as the output matrix."""
+        return functional.linear(hidden, self.embedding.weight)
+
+    def _initialise(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                continue
+            std = 0.02 if "embedding" in name else parameter.shape[1] ** -0.5
+            if "out" in name or "down" in name:
+                std *= (2 * self.shape.layers) ** -0.5
+            nn.init.normal_(parameter, std=std)
+
+
+def rotations(positions: Tensor, shape: Shape) -> Tensor:
+    """Return cosines and sines for positions: (2, batch, 1, length, head_width / 2)."""
+    half = torch.arange(0, shape.head_width, 2, device=positions.device).float()
+    angles = positions[:, None, :, None].float() * shape.rope_base ** (-half / shape.head_width)
+    return torch.stack((angles.cos(), angles.sin()))
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn neighbouring pairs of the last dimension by the angles of their positions."""
+    cosine, sine = rotation[0], rotation[1]
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1).flatten(-2)
