@@ -1,20 +1,15 @@
-"""Embedded mode: web server, Celery worker and engine behind one command.
+"""Embedded mode's worker: a real Celery worker in a thread of the web process.
 
-`python -m chatbot.embedded` serves one port. The worker is a real Celery worker on
-an in-memory broker, in a thread of the web process; the model runs in a child
-process that the worker starts.
+Its broker is in memory too. A job that dies with the process is found by the reaper
+of the next one.
 """
 
-import logging
-import os
 import threading
 
-import uvicorn
 from celery.worker import WorkController
+from django.conf import settings
 
 from chatbot.celery import app
-
-logger = logging.getLogger(__name__)
 
 _worker: WorkController | None = None
 
@@ -28,7 +23,7 @@ def start_worker() -> None:
     app.set_default()
     _worker = app.WorkController(
         pool="threads",
-        concurrency=app.conf.worker_threads,
+        concurrency=settings.WORKER_THREADS,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -78,7 +78,9 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/chatbot.sqlite3")
+    "default": env.db_url_config(
+        env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
+    )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL and IMMEDIATE only work together: of 900 read-then-write transactions by six
@@ -105,6 +107,7 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns if it is missing
 WHITENOISE_USE_FINDERS = True  # no collectstatic step in embedded mode
 
 # Browser security. Pages hold no inline script or style, so that these stay strict.
@@ -160,7 +163,7 @@ SITE_NAME = env.str("SITE_NAME", default="Fernhill Outfitters")
 TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=15 * 60)
 RENEWAL_LIFETIME_DAYS = env.int("RENEWAL_LIFETIME_DAYS", default=30)
 MESSAGE_CHARACTERS = env.int("MESSAGE_CHARACTERS", default=2000)
-FRAME_BYTES = env.int("FRAME_BYTES", default=16384)
+FRAME_BYTES = env.int("FRAME_BYTES", default=32768)
 FRAMES_PER_MINUTE = env.int("FRAMES_PER_MINUTE", default=120)
 MESSAGES_PER_MINUTE = env.int("MESSAGES_PER_MINUTE", default=10)
 SESSIONS_PER_HOUR = env.int("SESSIONS_PER_HOUR", default=60)

@@ -86,7 +86,8 @@ def parse_frame(text: str) -> ClientFrame:
         raise BadFrame("A frame must be valid JSON.") from error
     if not isinstance(frame, dict):
         raise BadFrame("A frame must be a JSON object.")
-    parse = _PARSERS.get(frame.get("type"))  # type: ignore[arg-type]  # any JSON value
+    kind = frame.get("type")
+    parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
         raise BadFrame("The frame's type is not known.")
     return parse(frame)

@@ -69,6 +69,11 @@ class MemoryReplyBuffer:
         with self._lock:
             self._replies.pop(turn_id, None)
 
+    def clear(self) -> None:
+        """Forget all texts."""
+        with self._lock:
+            self._replies.clear()
+
 
 reply_buffer = MemoryReplyBuffer()
 

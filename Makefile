@@ -1,0 +1,69 @@
+# `make run` and `make test` are all that is needed; the rest is for developing.
+# Python 3.11 to 3.13 and a C++ compiler must be there; PYTHON= names another one.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+export PORT
+
+.PHONY: run test check format imports requirements bench train-model clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/python manage.py setup
+	@echo; echo "  Shop with the chat   http://localhost:$(PORT)/"
+	@echo "  Help articles        http://localhost:$(PORT)/help/"
+	@echo "  Admin                http://localhost:$(PORT)/admin/"
+	@echo "  Ctrl-C stops."; echo
+	@exec $(BIN)/python -m chatbot
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+# Everything that is checked without running the program.
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy chatbot support inference tests
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --fail-level WARNING
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+imports: $(VENV)/dev.stamp
+	$(BIN)/lint-imports
+
+# Pins every package for Python 3.11 to 3.13.
+requirements: $(VENV)/dev.stamp
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
+	  --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
+	  --no-header requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+bench: $(VENV)/run.stamp
+	$(BIN)/python -m inference.bench
+
+# Trains the bundled model again: hours on a CPU. Goes on where it was interrupted.
+train-model: $(VENV)/train.stamp
+	$(BIN)/python -m inference.lab.train all --out var/lab
+
+clean:
+	rm -rf $(VENV) var
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt deploy/install.py | $(VENV)/bin/python
+	@$(BIN)/python deploy/install.py requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@$(BIN)/python deploy/install.py requirements-dev.txt
+	@touch $@
+
+$(VENV)/train.stamp: requirements-train.txt $(VENV)/run.stamp
+	@$(BIN)/python deploy/install.py requirements-train.txt
+	@touch $@

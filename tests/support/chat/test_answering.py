@@ -1,0 +1,134 @@
+"""From a claimed turn to its one outcome, on scripted backends."""
+
+import pytest
+
+from inference.models import Backend
+from support.chat import answering
+from support.models import Attempt, Message, SystemPrompt, Turn, TurnState
+from tests.factories import contents, make_backend, make_conversation, make_turn
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def produce(turn):
+    answering.produce(turn.id)
+    return Turn.objects.get(pk=turn.pk)
+
+
+def test_stores_the_reply():
+    make_backend("say Yes.")
+    turn = produce(make_turn(content="Is it?"))
+    assert turn.state == TurnState.ANSWERED
+    assert contents(turn.conversation) == [(1, "user", "Is it?"), (2, "assistant", "Yes.")]
+
+
+def test_remembers_the_prompts_version():
+    make_backend("say Yes.")
+    turn = produce(make_turn())
+    assert turn.prompt == SystemPrompt.objects.get()
+
+
+def test_a_failure_before_the_first_delta_moves_on_unseen():
+    make_backend("fail Unavailable", name="a")
+    make_backend("say from b", name="b", position=20)
+    turn = produce(make_turn())
+    assert (turn.reply.content, turn.attempt) == ("from b", 1)
+
+
+def test_a_later_failure_begins_a_new_attempt():
+    make_backend("say half\nfail InvalidResponse", name="a")
+    make_backend("say from b", name="b", position=20)
+    turn = produce(make_turn())
+    assert (turn.reply.content, turn.attempt) == ("from b", 2)
+
+
+def test_no_backend_left_is_an_apology():
+    make_backend("fail Overloaded")
+    turn = produce(make_turn())
+    assert turn.state == TurnState.FAILED
+    assert turn.reply.content == answering.APOLOGY
+    assert "Overloaded" in turn.failure
+
+
+def test_no_backend_at_all_is_an_apology():
+    assert produce(make_turn()).state == TurnState.FAILED
+
+
+def test_an_invented_number_is_taken_back():
+    make_backend('say "It costs 49.95 dollars."')
+    turn = produce(make_turn(content="What does it cost?"))
+    assert (turn.reply.content, turn.attempt) == (answering.UNSURE, 2)
+
+
+def test_an_empty_reply_is_taken_back():
+    make_backend("finish stop")
+    assert produce(make_turn()).reply.content == answering.UNSURE
+
+
+def test_every_call_is_in_the_ledger_once():
+    make_backend("fail Overloaded", name="a")
+    make_backend("say half\nfail InvalidResponse", name="b", position=20)
+    make_backend("say whole answer", name="c", position=30)
+    produce(make_turn())
+    booked = Attempt.objects.values_list("number", "backend", "outcome", "error")
+    assert list(booked) == [
+        (1, "a", "failed", "Overloaded"),
+        (2, "b", "failed", "InvalidResponse"),
+        (3, "c", "completed", ""),
+    ]
+
+
+def test_the_ledger_keeps_tokens_and_times():
+    make_backend("say two words")
+    produce(make_turn())
+    attempt = Attempt.objects.get()
+    assert attempt.completion_tokens == 2
+    assert attempt.prompt_tokens > 0
+    assert 0 <= attempt.ttft_ms <= attempt.duration_ms
+    assert attempt.queue_ms >= 0
+
+
+def test_the_next_question_is_named():
+    make_backend()
+    conversation = make_conversation()
+    first, second = make_turn(conversation), make_turn(conversation)
+    assert answering.produce(first.id) == second.id
+    assert answering.produce(second.id) is None
+
+
+def test_a_finished_turn_is_left_alone():
+    make_backend("say once")
+    turn = produce(make_turn())
+    produce(turn)
+    assert Message.objects.count() == 2
+
+
+def test_an_unexpected_error_releases_the_turn():
+    row = make_backend()
+    Backend.objects.filter(pk=row.pk).update(options={"scripts": ["nonsense"]})
+    turn = make_turn()
+    with pytest.raises(ValueError, match="nonsense"):
+        answering.produce(turn.id)
+    assert Turn.objects.get(pk=turn.pk).state == TurnState.QUEUED
+
+
+def test_a_switched_backend_answers_the_next_question():
+    conversation = make_conversation()
+    row = make_backend("say old")
+    assert produce(make_turn(conversation)).reply.content == "old"
+    row.options = {"scripts": ["say new"]}
+    row.save()
+    assert produce(make_turn(conversation)).reply.content == "new"
+
+
+def test_the_model_reads_the_conversation():
+    make_backend("say first answer", name="a")
+    conversation = make_conversation()
+    produce(make_turn(conversation, "first question"))
+    turn = make_turn(conversation, "second question")
+    turn = Turn.objects.select_related("question", "conversation__site").get(pk=turn.pk)
+    request = answering.build_question(turn).request
+    assert [m.content for m in request.messages[:3]] == [
+        "Answer from the articles.", "first question", "first answer",
+    ]  # fmt: skip
+    assert request.messages[-1].content.endswith("Question: second question")
