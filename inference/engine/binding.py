@@ -123,11 +123,19 @@ class LlamaRunner:
         # One decode call is one micro-batch, so an aborted call leaves nothing behind.
         params.n_batch = params.n_ubatch = config.max_batch_tokens
         params.n_seq_max = config.num_slots
-        params.n_outputs_max = config.max_sequences
+        # The default keeps logits for a whole batch: 150 MB with a large vocabulary.
+        params.n_outputs_max = config.num_slots
         params.kv_unified = True
         params.n_threads = config.num_threads or os.cpu_count() or 1
         params.n_threads_batch = params.n_threads
         params.no_perf = True
+        # On a CPU flash attention accumulates in 16 bits, and differently for one row
+        # than for many: the same prompt got logits 3 % apart alone and in a batch.
+        params.flash_attn_type = (
+            llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+            if config.num_gpu_layers
+            else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
         # ggml asks `bool callback(data)` between graph nodes. strlen answers that for
         # a C string: 0 while the flag is a NUL, 1 after. A Python callback would
         # take the interpreter lock some hundred times a token.

@@ -35,3 +35,22 @@ class EngineConfig:
     def num_slots(self) -> int:
         """Return how many sequences llama.cpp must be able to tell apart."""
         return self.max_sequences + self.max_retained
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """How patient the host is with its child, in seconds.
+
+    A child that is silent for `silence_s`, or computes one step for `step_s`, is
+    killed. After a death the next child starts at once, then after pauses that
+    double from `pause_s` to `max_pause_s`, and at once again when one lived for
+    `healthy_s`. A model that cannot be loaded is tried again every `max_pause_s`.
+    A child that was told to leave is killed after `close_s`.
+    """
+
+    silence_s: float = 10.0
+    step_s: float = 60.0
+    pause_s: float = 0.5
+    max_pause_s: float = 30.0
+    healthy_s: float = 30.0
+    close_s: float = 0.5

@@ -116,8 +116,23 @@ def encode(item: Order | Event) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def decode(line: bytes) -> Order | Event:
-    """Return what a line says; raises ValueError on anything that is not ours."""
+def decode_order(line: bytes) -> Order:
+    """Return what the host says; raises ValueError on anything else."""
+    item = _decode(line)
+    if not isinstance(item, Order):
+        raise ValueError(f"not an order: {type(item).__name__}")
+    return item
+
+
+def decode_event(line: bytes) -> Event:
+    """Return what the child says; raises ValueError on anything else."""
+    item = _decode(line)
+    if not isinstance(item, Event):
+        raise ValueError(f"not an event: {type(item).__name__}")
+    return item
+
+
+def _decode(line: bytes) -> Order | Event:
     try:
         fields = json.loads(line)
         return _DECODERS[fields.pop("type")](fields)

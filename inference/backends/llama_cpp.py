@@ -1,0 +1,90 @@
+"""A local GGUF model: hands requests over to the engine in its child process."""
+
+import time
+from collections.abc import Generator
+
+from inference.backends.base import Backend
+from inference.engine.config import EngineConfig, HostPolicy
+from inference.engine.host import EngineHost, HostState, Ticket
+from inference.engine.wire import Finished
+from inference.errors import Unavailable
+from inference.types import (
+    CancelToken,
+    Completion,
+    CompletionRequest,
+    Deadlines,
+    Delta,
+    FinishReason,
+    StreamItem,
+    Usage,
+)
+
+_POLL_S = 0.05
+
+
+class LlamaCppBackend(Backend):
+    """One GGUF file. The engine starts loading with the first `start` or call.
+
+    A call that comes while the model loads, or restarts after a crash, waits for it
+    as long as the first token may take.
+    """
+
+    def __init__(
+        self, name: str, config: EngineConfig, policy: HostPolicy | None = None
+    ) -> None:
+        self.name = name
+        self.model = config.model_path.rsplit("/", 1)[-1]
+        self.host = EngineHost(config, policy)
+
+    def start(self) -> None:
+        """Begin to load the model in the background."""
+        self.host.start()
+
+    def is_ready(self) -> bool:
+        """Return whether the model is loaded, or was never asked for yet."""
+        return self.host.state in {HostState.READY, HostState.STOPPED}
+
+    def is_full(self) -> bool:
+        """Return whether the engine's queue is full."""
+        return self.host.is_full
+
+    def close(self) -> None:
+        """Stop the engine process."""
+        self.host.close()
+
+    def stream(
+        self, request: CompletionRequest, deadlines: Deadlines, cancel: CancelToken
+    ) -> Generator[StreamItem, None, None]:
+        """Yield the engine's text as deltas, then its completion."""
+        self.host.start()
+        if not self._wait_until_ready(deadlines.first_token_s, cancel):
+            yield Completion(FinishReason.CANCELLED, Usage(0, 0), self.model)
+            return
+        ticket = self.host.submit(request)
+        forget = cancel.on_cancel(ticket.cancel)
+        try:
+            yield from _read(ticket)
+        finally:
+            forget()
+            ticket.cancel()
+
+    def _wait_until_ready(self, timeout_s: float, cancel: CancelToken) -> bool:
+        """Wait for the model; False when cancelled. Raises Unavailable."""
+        until_s = time.monotonic() + timeout_s
+        while not self.host.wait_until_ready(_POLL_S):
+            if cancel.is_cancelled:
+                return False
+            is_hopeless = self.host.state is not HostState.LOADING
+            if is_hopeless or time.monotonic() >= until_s:
+                reason = self.host.why_broken or f"engine is {self.host.state.value}"
+                raise Unavailable(reason)
+        return True
+
+
+def _read(ticket: Ticket) -> Generator[StreamItem, None, None]:
+    while True:
+        event = ticket.take()
+        if isinstance(event, Finished):
+            yield event.completion
+            return
+        yield Delta(event.text)
