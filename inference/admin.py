@@ -14,7 +14,7 @@ class BackendForm(ModelForm):
     def clean(self) -> dict[str, object]:
         """Raise ValidationError with what the backend's code says of the settings."""
         values = super().clean() or {}
-        if not self.errors:
+        if not self.errors and isinstance(values.get("options"), dict):
             try:
                 check_backend(self.instance.__class__(**values))
             except (ValueError, OSError) as error:

@@ -33,7 +33,8 @@ class Backend(models.Model):
     options = models.JSONField(
         default=dict,
         blank=True,
-        help_text="llama.cpp: n_ctx, max_sequences, threads. Scripted: scripts.",
+        help_text="llama.cpp: num_cells, max_sequences, max_waiting, num_threads, "
+        "num_gpu_layers, template. Scripted: scripts.",
     )
     is_enabled = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=10)

@@ -88,9 +88,9 @@ def route(
 
 
 def warm_up() -> None:
-    """Build the enabled backends, so that the first visitor does not wait for it."""
+    """Build and start the enabled backends, so that the first visitor waits for none."""
     for row in BackendRow.objects.filter(is_enabled=True):
-        registry.backend(row).is_ready()
+        registry.backend(row).start()
 
 
 def close() -> None:

@@ -42,6 +42,10 @@ class Backend(ABC):
     ) -> Generator[StreamItem, None, None]:
         """Return a generator of `Delta`s that ends with one `Completion`."""
 
+    def start(self) -> None:
+        """Begin to load what calls will need; returns at once. May be called twice."""
+        return
+
     def is_ready(self) -> bool:
         """Return whether a call would be worth trying now; never blocks."""
         return True

@@ -1,7 +1,7 @@
 """A local GGUF model: hands requests over to the engine in its child process."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 from inference.backends.base import Backend
 from inference.engine.config import EngineConfig, HostPolicy
@@ -88,3 +88,42 @@ def _read(ticket: Ticket) -> Generator[StreamItem, None, None]:
             yield event.completion
             return
         yield Delta(event.text)
+
+
+_INTEGER_OPTIONS = {
+    "num_cells",
+    "max_sequences",
+    "max_retained",
+    "max_waiting",
+    "max_batch_tokens",
+    "num_threads",
+    "num_gpu_layers",
+}
+
+
+def check_options(model: str, options: Mapping[str, object]) -> None:
+    """Raise ValueError or OSError unless an engine could be set up like this."""
+    build_config(model, options)
+    with open(model, "rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ValueError(f"{model} is not a GGUF file")
+
+
+def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
+    """Return the engine's set-up of an operator's options; raises ValueError."""
+    unknown = set(options) - _INTEGER_OPTIONS - {"template"}
+    if unknown:
+        known = ", ".join(sorted(_INTEGER_OPTIONS | {"template"}))
+        raise ValueError(f"unknown options {sorted(unknown)}; there are {known}")
+    for name in _INTEGER_OPTIONS & set(options):
+        value = options[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"{name} must be a whole number, not {value!r}")
+    return EngineConfig(model, **dict(options))  # type: ignore[arg-type]  # checked above
+
+
+def build_backend(
+    name: str, model: str, options: Mapping[str, object]
+) -> LlamaCppBackend:
+    """Return the backend of an operator's row; raises ValueError."""
+    return LlamaCppBackend(name, build_config(model, options))
