@@ -1,0 +1,130 @@
+"""A model without weights whose next token depends on everything in its cache.
+
+The logits behind a position are a hash of the tokens that the cache really holds for
+that slot. A prefix shared wrongly, a position skipped or a cell not cleared changes
+the text, so equal text means that the bookkeeping is right.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+
+from inference.engine.chat_template import CHATML
+from inference.engine.kv_cache import CopyPrefix
+from inference.engine.runner import Outcome
+
+END = 256
+SPECIALS = {"<|im_start|>": 257, "<|im_end|>": END}
+NUM_VOCAB = 260
+LETTERS = b"abcdefghijklmnopqrstuvwxyz   "
+
+
+class FakeMemory:
+    """The cells of a unified KV cache: position, token, and the slots that see it."""
+
+    def __init__(self, num_cells):
+        self.num_cells = num_cells
+        self.cells = []
+
+    def apply(self, operation):
+        if isinstance(operation, CopyPrefix):
+            assert not self.tokens_of(operation.target), "the target must be empty"
+            for position, _, slots in self.cells:
+                if operation.source in slots and position < operation.length:
+                    slots.add(operation.target)
+            return
+        for position, _, slots in self.cells:
+            if position >= operation.length:
+                slots.discard(operation.slot)
+        self.cells = [cell for cell in self.cells if cell[2]]
+
+    def tokens_of(self, slot):
+        seen = sorted((cell[0], cell[1]) for cell in self.cells if slot in cell[2])
+        assert [position for position, _ in seen] == list(range(len(seen)))
+        return [token for _, token in seen]
+
+    def write(self, slot, position, token):
+        assert position == len(self.tokens_of(slot)), "a position was skipped"
+        self.cells.append((position, token, {slot}))
+
+
+class FakeRunner:
+    """Keeps a `FakeMemory` and answers with a hash of it."""
+
+    model = "fake"
+    template = CHATML
+
+    def __init__(self, num_cells=512, end_every=40, outcomes=()):
+        self.num_cells = self.limit_tokens = num_cells
+        self.end_every = end_every
+        self.memory = FakeMemory(num_cells)
+        self.outcomes = list(outcomes)
+        self.steps = []
+        self.num_aborts = 0
+        self.on_compute = lambda step: None
+        self._logits = []
+
+    def tokenize(self, segments):
+        tokens = []
+        for segment in segments:
+            tokens += tokenize(segment.text, segment.is_markup)
+        return tokens
+
+    def piece_of(self, token):
+        return bytes([token]) if token < 256 else b""
+
+    def is_end(self, token):
+        return token == END
+
+    def compute(self, step):
+        self.steps.append(step)
+        for operation in step.operations:
+            self.memory.apply(operation)
+        self.on_compute(step)
+        outcome = self.outcomes.pop(0) if self.outcomes else Outcome.COMPUTED
+        if outcome is not Outcome.COMPUTED:
+            return outcome
+        self._logits = [self._compute_chunk(chunk) for chunk in step.chunks]
+        assert len(self.memory.cells) <= self.num_cells, "more cells than there are"
+        return outcome
+
+    def logits_of(self, chunk_number):
+        return self._logits[chunk_number]
+
+    def abort(self):
+        self.num_aborts += 1
+
+    def _compute_chunk(self, chunk):
+        for position, token in enumerate(chunk.tokens, start=chunk.start):
+            self.memory.write(chunk.slot, position, token)
+        return build_logits(self.memory.tokens_of(chunk.slot), self.end_every)
+
+
+def tokenize(text, is_markup):
+    if not is_markup:
+        return list(text.encode())
+    tokens = []
+    for part in re.split(r"(<\|im_start\|>|<\|im_end\|>)", text):
+        tokens += [SPECIALS[part]] if part in SPECIALS else list(part.encode())
+    return tokens
+
+
+def build_logits(tokens, end_every):
+    digest = hashlib.blake2b(repr(tokens).encode(), digest_size=8).digest()
+    number = int.from_bytes(digest)
+    is_end = end_every and number % end_every == 0
+    logits = np.zeros(NUM_VOCAB, np.float32)
+    logits[END if is_end else LETTERS[number // 64 % len(LETTERS)]] = 1.0
+    return logits
+
+
+def write_alone(tokens, max_tokens, end_every):
+    """Return the text that follows `tokens` when nobody else is there."""
+    tokens, start = list(tokens), len(tokens)
+    while len(tokens) - start < max_tokens:
+        token = int(build_logits(tokens, end_every).argmax())
+        if token == END:
+            break
+        tokens.append(token)
+    return bytes(tokens[start:]).decode()

@@ -1,0 +1,74 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.engine.detokenizer import Detokenizer
+
+
+def read(pieces, stop=()):
+    detokenizer = Detokenizer(stop)
+    shown = [detokenizer.push(piece) for piece in pieces]
+    return [*shown, detokenizer.finish()], detokenizer.is_stopped
+
+
+def test_holds_back_half_a_character():
+    shown, _ = read(["né".encode()[:2], "né".encode()[2:], b"!"])
+    assert shown == ["n", "é", "!", ""]
+
+
+def test_drops_an_unfinished_character_at_the_end():
+    assert read([b"tent ", "⛺".encode()[:2]])[0] == ["tent ", "", ""]
+
+
+def test_replaces_bytes_that_are_no_text():
+    assert "".join(read([b"a\xff", b"b"])[0]) == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([b"Yes.<|im", b"_end|>", b" more"], "Yes."),
+        ([b"Yes.<|im_end|> more"], "Yes."),
+        ([b"Yes.", b"<", b"|", b"im_end", b"|", b">"], "Yes."),
+        ([b"Yes.<<|im_end|>"], "Yes.<"),
+    ],
+)
+def test_stops_before_a_stop_string_across_token_borders(pieces, text):
+    shown, is_stopped = read(pieces, ["<|im_end|>", "<|im_start|>"])
+    assert ("".join(shown), is_stopped) == (text, True)
+
+
+def test_shows_what_only_looked_like_a_stop_string():
+    shown, is_stopped = read([b"a <|im", b"portant|>"], ["<|im_end|>"])
+    assert (shown, is_stopped) == (["a ", "<|important|>", ""], False)
+
+
+def test_shows_what_was_held_back_when_nothing_follows():
+    assert read([b"a\n"], ["\nUser:"])[0] == ["a", "\n"]
+
+
+@given(st.text(), st.data())
+def test_is_the_text_however_it_is_cut(text, data):
+    encoded = text.encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(encoded)))))
+    borders = [0, *cuts, len(encoded)]
+    pieces = [encoded[a:b] for a, b in pairwise(borders)]
+    assert "".join(read(pieces)[0]) == text
+
+
+@given(
+    st.text("ab", max_size=30),
+    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+    st.data(),
+)
+def test_ends_where_the_first_stop_string_begins(text, stop, data):
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
+    borders = [0, *cuts, len(text)]
+    pieces = [text[a:b].encode() for a, b in pairwise(borders)]
+    shown, is_stopped = read(pieces, stop)
+    ends = [text.find(string) for string in stop if string in text]
+    assert is_stopped == bool(ends)
+    assert text.startswith("".join(shown))
+    assert all(string not in "".join(shown) for string in stop)
