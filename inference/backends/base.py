@@ -16,8 +16,11 @@ A backend is one model behind one API. Its `stream` is a generator that
 The first `next()` makes the call; creating the generator does not. Several threads
 may stream from one backend at once. Nothing retries: that is the router's work.
 
-To add one: copy the nearest, translate request, stream and errors, and run
-`tests/inference/backend_contract.py` against it.
+To add one: copy the nearest, translate request, stream and errors, and give its
+module the two functions by which the registry knows it:
+
+    build_backend(name, model, options) -> Backend
+    check_options(model, options) -> None    # raises ValueError or OSError
 """
 
 from abc import ABC, abstractmethod
@@ -44,6 +47,10 @@ class Backend(ABC):
 
     def start(self) -> None:
         """Begin to load what calls will need; returns at once. May be called twice."""
+        return
+
+    def start(self) -> None:
+        """Prepare for the first call in the background; calls work without it too."""
         return
 
     def is_ready(self) -> bool:

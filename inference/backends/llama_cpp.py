@@ -22,6 +22,37 @@ from inference.types import (
 _POLL_S = 0.05
 
 
+def build_backend(
+    name: str, model: str, options: Mapping[str, object]
+) -> "LlamaCppBackend":
+    """Return a backend for the GGUF file `model`; loads nothing yet."""
+    return LlamaCppBackend(name, read_config(model, options))
+
+
+def check_options(model: str, options: Mapping[str, object]) -> None:
+    """Raise ValueError or OSError if there is no such file or no such option."""
+    read_config(model, options)
+    with Path(model).open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ValueError(f"{model} is not a GGUF file")
+
+
+def read_config(model: str, options: Mapping[str, object]) -> EngineConfig:
+    """Return the engine's setup; `options` are fields of `EngineConfig`.
+
+    Raises ValueError on unknown names, wrong types, and values out of range.
+    """
+    types = get_type_hints(EngineConfig)
+    for key, value in options.items():
+        if key not in types or key == "model_path":
+            raise ValueError(f"unknown option {key!r}")
+        # bool is an int to Python, but not to an operator.
+        is_bool_for_int = isinstance(value, bool) and types[key] is not bool
+        if is_bool_for_int or not isinstance(value, types[key]):
+            raise ValueError(f"{key} cannot be {value!r}")
+    return EngineConfig(model, **cast("dict[str, Any]", dict(options)))
+
+
 class LlamaCppBackend(Backend):
     """One GGUF file. The engine starts loading with the first `start` or call.
 
@@ -33,7 +64,7 @@ class LlamaCppBackend(Backend):
         self, name: str, config: EngineConfig, policy: HostPolicy | None = None
     ) -> None:
         self.name = name
-        self.model = config.model_path.rsplit("/", 1)[-1]
+        self.model = Path(config.model_path).name
         self.host = EngineHost(config, policy)
 
     def start(self) -> None:
