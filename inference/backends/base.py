@@ -49,10 +49,6 @@ class Backend(ABC):
         """Begin to load what calls will need; returns at once. May be called twice."""
         return
 
-    def start(self) -> None:
-        """Prepare for the first call in the background; calls work without it too."""
-        return
-
     def is_ready(self) -> bool:
         """Return whether a call would be worth trying now; never blocks."""
         return True

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Mapping
+from pathlib import Path
 
 from inference.backends.base import Backend
 from inference.engine.config import EngineConfig, HostPolicy
@@ -20,37 +21,6 @@ from inference.types import (
 )
 
 _POLL_S = 0.05
-
-
-def build_backend(
-    name: str, model: str, options: Mapping[str, object]
-) -> "LlamaCppBackend":
-    """Return a backend for the GGUF file `model`; loads nothing yet."""
-    return LlamaCppBackend(name, read_config(model, options))
-
-
-def check_options(model: str, options: Mapping[str, object]) -> None:
-    """Raise ValueError or OSError if there is no such file or no such option."""
-    read_config(model, options)
-    with Path(model).open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ValueError(f"{model} is not a GGUF file")
-
-
-def read_config(model: str, options: Mapping[str, object]) -> EngineConfig:
-    """Return the engine's setup; `options` are fields of `EngineConfig`.
-
-    Raises ValueError on unknown names, wrong types, and values out of range.
-    """
-    types = get_type_hints(EngineConfig)
-    for key, value in options.items():
-        if key not in types or key == "model_path":
-            raise ValueError(f"unknown option {key!r}")
-        # bool is an int to Python, but not to an operator.
-        is_bool_for_int = isinstance(value, bool) and types[key] is not bool
-        if is_bool_for_int or not isinstance(value, types[key]):
-            raise ValueError(f"{key} cannot be {value!r}")
-    return EngineConfig(model, **cast("dict[str, Any]", dict(options)))
 
 
 class LlamaCppBackend(Backend):
@@ -135,17 +105,17 @@ _INTEGER_OPTIONS = {
 def check_options(model: str, options: Mapping[str, object]) -> None:
     """Raise ValueError or OSError unless an engine could be set up like this."""
     build_config(model, options)
-    with open(model, "rb") as file:
+    with Path(model).open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ValueError(f"{model} is not a GGUF file")
 
 
 def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
     """Return the engine's set-up of an operator's options; raises ValueError."""
-    unknown = set(options) - _INTEGER_OPTIONS - {"template"}
-    if unknown:
-        known = ", ".join(sorted(_INTEGER_OPTIONS | {"template"}))
-        raise ValueError(f"unknown options {sorted(unknown)}; there are {known}")
+    known = _INTEGER_OPTIONS | {"template", "reuse_prefixes"}
+    if unknown := set(options) - known:
+        names = ", ".join(sorted(known))
+        raise ValueError(f"unknown options {sorted(unknown)}; there are {names}")
     for name in _INTEGER_OPTIONS & set(options):
         value = options[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:

@@ -64,28 +64,6 @@ def parse_script(text: str) -> Script:
     return tuple(steps)
 
 
-def build_backend(
-    name: str, model: str, options: Mapping[str, object]
-) -> "ScriptedBackend":
-    """Return a backend that plays `options["scripts"]`, a list; without it, an echo."""
-    return ScriptedBackend(name, read_scripts(options), model)
-
-
-def check_options(model: str, options: Mapping[str, object]) -> None:
-    """Raise ValueError if the scripts cannot be played."""
-    read_scripts(options)
-
-
-def read_scripts(options: Mapping[str, object]) -> list[Script]:
-    """Return the scripts of a backend's options; raises ValueError."""
-    if unknown := options.keys() - {"scripts"}:
-        raise ValueError(f"unknown options: {', '.join(sorted(unknown))}")
-    scripts = options.get("scripts", [ECHO])
-    if not isinstance(scripts, list) or not scripts:
-        raise ValueError("scripts must be a list of texts")
-    return [parse_script(str(script)) for script in scripts]
-
-
 class ScriptedBackend(Backend):
     """Plays `scripts` in turn, one for each call, the last one for ever after.
 
