@@ -99,7 +99,7 @@
     page: ["M7 3.8h6.5L18 8.3v10.9c0 .6-.4 1-1 1H7c-.6 0-1-.4-1-1V4.8c0-.6.4-1 1-1Z", "M13.3 4v4.5h4.5M9 12.5h6M9 16h4"],
     alert: ["M12 8v5M12 16.3h.01", "M12 20.5a8.5 8.5 0 1 0 0-17 8.5 8.5 0 0 0 0 17Z"],
     clock: ["M12 7.5V12l3 2", "M12 20.5a8.5 8.5 0 1 0 0-17 8.5 8.5 0 0 0 0 17Z"],
-    leaf: ["M12 21V8.5", "M12 16.5c-3.8 0-6-1.8-6.3-5 3.7 0 6 1.8 6.3 5ZM12 14c3.8 0 6-1.8 6.3-5-3.7 0-6 1.8-6.3 5ZM12 9c-2.2-1.6-2.2-4 0-6 2.2 2 2.2 4.4 0 6Z"],
+    leaf: ["M12 19.5c1.5-4.12 5.25-5.25 7.5-4.65 -0.6 3 -3.38 4.95 -7.5 4.65ZM12 19.5c-1.5-4.12 -5.25-5.25 -7.5-4.65 0.6 3 3.38 4.95 7.5 4.65ZM12 15.75c1.28-3.51 4.46-4.46 6.38-3.95 -0.51 2.55 -2.87 4.21 -6.38 3.95ZM12 15.75c-1.28-3.51 -4.46-4.46 -6.38-3.95 0.51 2.55 2.87 4.21 6.38 3.95ZM12 12.19c1.01-2.78 3.54-3.54 5.06-3.14 -0.41 2.02 -2.28 3.34 -5.06 3.14ZM12 12.19c-1.01-2.78 -3.54-3.54 -5.06-3.14 0.41 2.02 2.28 3.34 5.06 3.14ZM12 9c0.75-2.06 2.62-2.62 3.75-2.33 -0.3 1.5 -1.69 2.48 -3.75 2.33ZM12 9c-0.75-2.06 -2.62-2.62 -3.75-2.33 0.3 1.5 1.69 2.48 3.75 2.33ZM12 8c-1.8-1.8-1.8-4.1 0-6 1.8 1.9 1.8 4.2 0 6ZM11.5 6h1v16h-1Z"],
   };
 
   /** What the browser keeps: the visitor's secret for all tabs, the open panel and unsent texts for this one. */
@@ -1618,7 +1618,8 @@
     .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
     .avatar { display: grid; place-items: center; flex: none; width: 30px; height: 30px; border-radius: 50%; color: var(--on-accent); background: var(--accent) var(--support-chat-avatar, none) center / cover; }
-    .avatar .icon { width: 20px; height: 20px; stroke-width: 1.6; }
+    .avatar .icon { width: 21px; height: 21px; }
+    .icon-leaf { fill: currentColor; stroke: none; }
 
     /* launcher */
     .launcher { position: fixed; z-index: var(--layer); inset-block-end: calc(var(--bottom) + env(safe-area-inset-bottom)); inset-inline-end: var(--side); display: grid; place-items: center; width: 60px; height: 60px; border: 1px solid transparent; border-radius: 50%; color: var(--on-accent); background: var(--accent); box-shadow: 0 2px 6px rgb(0 0 0 / 0.16), 0 10px 28px rgb(0 0 0 / 0.22); transition: transform 0.2s var(--ease), background-color 0.15s; }
