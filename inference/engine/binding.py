@@ -60,6 +60,7 @@ class LlamaRunner:
         self._logit_rows: list[int] = []
         self._pieces: dict[int, bytes] = {}
         self.model = self._read_metadata("general.name") or Path(config.model_path).stem
+        self.num_slots = config.num_slots
         self.num_cells = int(llama_cpp.llama_n_ctx(self._context))
         num_trained = int(llama_cpp.llama_model_n_ctx_train(self._model))
         self.limit_tokens = min(self.num_cells, num_trained)
