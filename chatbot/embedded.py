@@ -6,12 +6,23 @@ of the next one.
 
 import threading
 
+from celery import signals
 from celery.worker import WorkController
 from django.conf import settings
 
 from chatbot.celery import app
 
-_worker: WorkController | None = None
+
+
+class EmbeddedWorker(WorkController):  # type: ignore[misc]  # celery has no types
+    """A worker without the command line's signal handlers and banner."""
+
+    def on_consumer_ready(self, consumer: object) -> None:
+        """Tell the rest of the worker to start, as the command line's worker does."""
+        signals.worker_ready.send(sender=consumer)
+
+
+_worker: EmbeddedWorker | None = None
 
 
 def start_worker() -> None:
@@ -21,7 +32,8 @@ def start_worker() -> None:
         return
     # else pool threads fall back to another app: tasks are received and never run
     app.set_default()
-    _worker = app.WorkController(
+    _worker = EmbeddedWorker(
+        app=app,
         pool="threads",
         concurrency=settings.WORKER_THREADS,
         without_gossip=True,

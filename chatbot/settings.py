@@ -144,7 +144,7 @@ CHANNEL_LAYERS = {
 
 EMBEDDED_WORKER = env.bool("EMBEDDED_WORKER", default=True)
 WORKER_THREADS = env.int("WORKER_THREADS", default=16)
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost//")
 # at the default polling interval the in-memory broker needs 4.4 s for a job
 CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

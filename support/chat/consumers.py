@@ -288,7 +288,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._open_turns.add(turn)
         is_known = turn == self._cursor.turn
         if attempt and (not is_known or attempt > self._cursor.attempt):
-            had_text = is_known and self._cursor.offset > 0
+            had_text = is_known and self._cursor.attempt > 0
             self._cursor = _Cursor(turn, attempt)
             if had_text and frame["type"] == "turn":
                 await self._send(events.reply_reset(UUID(turn), attempt))
@@ -337,7 +337,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         cursor = self._cursor
         is_current = (str(turn.id), attempt) == (cursor.turn, cursor.attempt)
         if not is_current or cursor.offset > len(text):
-            if cursor.turn == str(turn.id) and cursor.offset:
+            if cursor.turn == str(turn.id) and (cursor.attempt or cursor.offset):
                 await self._send(events.reply_reset(turn.id, attempt))
             self._cursor = cursor = _Cursor(str(turn.id), attempt)
         rest = text[cursor.offset :]
