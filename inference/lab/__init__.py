@@ -1,1 +1,1 @@
-"""The model lab: where the bundled model is trained, quantized and measured. The application never imports it."""
+"""The model lab trains, quantizes and measures; the application never imports it."""

@@ -1,4 +1,4 @@
-"""Quantization of a GGUF file by llama.cpp: `python -m inference.lab.quantize SOURCE TARGET --type Q4_K_M`."""
+"""Quantization by llama.cpp: `python -m inference.lab.quantize SOURCE TARGET`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ class QuantizationError(RuntimeError):
 def quantize_gguf(source: Path, target: Path, ftype: str) -> None:
     """Write a quantized copy of a GGUF file, all or nothing.
 
-    `ftype` is one of TYPES. Widths that are no multiples of 256 make llama.cpp fall back to coarser types. Raises
-    ValueError for an unknown type, QuantizationError when llama.cpp fails.
+    `ftype` is one of TYPES. Widths that are no multiples of 256 make llama.cpp fall
+    back to other types. Raises ValueError for an unknown type, QuantizationError when
+    llama.cpp fails.
     """
     if ftype not in TYPES:
         raise ValueError(f"{ftype} is not one of {', '.join(TYPES)}")
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{ftype}")
     partial = target.with_suffix(".partial")
-    code = llama_cpp.llama_model_quantize(str(source).encode(), str(partial).encode(), params)
+    code = llama_cpp.llama_model_quantize(
+        str(source).encode(), str(partial).encode(), params
+    )
     if code != 0:
         partial.unlink(missing_ok=True)
         raise QuantizationError(f"llama.cpp returned {code} for {source}")
@@ -35,13 +38,17 @@ def quantize_gguf(source: Path, target: Path, ftype: str) -> None:
 
 def main() -> None:
     """Quantize the file named on the command line and print both sizes."""
-    parser = argparse.ArgumentParser(prog="python -m inference.lab.quantize", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m inference.lab.quantize", description=__doc__
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--type", choices=TYPES, default="Q4_K_M")
     arguments = parser.parse_args()
     quantize_gguf(arguments.source, arguments.target, arguments.type)
-    before, after = (path.stat().st_size / 1e6 for path in (arguments.source, arguments.target))
+    before, after = (
+        path.stat().st_size / 1e6 for path in (arguments.source, arguments.target)
+    )
     print(f"{before:.1f} MB -> {after:.1f} MB as {arguments.type}")
 
 

@@ -1,1 +1,1 @@
-"""The recipe of the bundled model: synthetic dialogues, a small Llama-shaped network, a GGUF file."""
+"""The recipe of the bundled model: dialogues, a small network, a GGUF file."""

@@ -1,16 +1,16 @@
-"""Synthetic dialogues: a block of passages and several questions about it, in the form the application asks at run time.
+"""Synthetic dialogues: a block of passages and several questions about it.
 
-All questions of a block share its beginning (system prompt, history, passages), which is what makes training on two
-cores possible: the beginning is computed once for five or six answers.
+All questions of a block share its beginning (system prompt, history, passages), which
+makes training on two cores possible: it is computed once for five or six answers.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
 from typing import Literal
 
 from inference.lab.train import slots
+from inference.lab.train.blocks import Block, Branch, Passage, Statement
 from inference.lab.train.questions import dress
 from inference.lab.train.small_talk import Group, SmallTalk, choose_answer
 from inference.lab.train.topics import Fact, Topic, is_unseen
@@ -24,59 +24,16 @@ SMALL_TALK_SHARE = 0.06
 TWO_FACTS_SHARE = 0.05
 
 
-@dataclass(slots=True)
-class Statement:
-    """A fact with its slots filled, worded once: the sentence that an answer must repeat."""
-
-    topic: Topic
-    fact: Fact
-    values: dict[str, str]
-    text: str
-
-    @property
-    def asked_values(self) -> tuple[str, ...]:
-        return tuple(self.values[name] for name in sorted(self.fact.asked_slots))
-
-
-@dataclass(slots=True)
-class Passage:
-    """A piece of an article: its title, its sentences, and the facts among them."""
-
-    title: str
-    text: str
-    statements: list[Statement]
-
-
-@dataclass(slots=True)
-class Branch:
-    """One question about a block and its answer; `kind` names the group in reports."""
-
-    question: str
-    answer: str
-    kind: str
-    facts: tuple[str, ...] = ()
-    right_text: str = ""
-    rank: int = 0
-
-
-@dataclass(slots=True)
-class Block:
-    """What comes before the question: system prompt, earlier turns, passages; and the branches that follow it."""
-
-    system: str
-    history: list[tuple[str, str]]
-    passages: list[Passage]
-    branches: list[Branch] = field(default_factory=list)
-
-
 class DialogueWriter:
-    """Writes blocks of a given difficulty, from 0 (one passage of one fact) to 1 (as at run time).
+    """Writes blocks, from difficulty 0 (one passage of one fact) to 1 (as at run time).
 
-    The split decides which wordings, names and facts are used: training, held out wordings of known facts, or facts
-    that training never shows.
+    The split decides which wordings, names and facts are used: those of the training,
+    held out wordings of known facts, or facts that training never shows.
     """
 
-    def __init__(self, topics: list[Topic], talk: SmallTalk, split: Split = "train") -> None:
+    def __init__(
+        self, topics: list[Topic], talk: SmallTalk, split: Split = "train"
+    ) -> None:
         self.talk = talk
         self.split = split
         self.held_out = split != "train"
@@ -87,7 +44,10 @@ class DialogueWriter:
     def write(self, rng: random.Random, difficulty: float, num_branches: int) -> Block:
         """Return a block with up to `num_branches` questions."""
         topic = rng.choices(self.topics, self.weights)[0]
-        names = {kind: slots.draw(topic, kind, rng, self.held_out) for kind in ("person", "shop")}
+        names = {
+            kind: slots.draw(topic, kind, rng, self.held_out)
+            for kind in ("person", "shop")
+        }
         if rng.random() < 0.7:
             names["person"] = names["person"].split(" ")[0]
         block = Block(self._system(rng, names, difficulty), [], [])
@@ -107,17 +67,27 @@ class DialogueWriter:
 
     # --- the block ---
 
-    def _system(self, rng: random.Random, names: dict[str, str], difficulty: float) -> str:
+    def _system(
+        self, rng: random.Random, names: dict[str, str], difficulty: float
+    ) -> str:
         first = rng.choice(self.talk.systems)
         if rng.random() < 0.35:
             first = self.talk.systems[0]
         text = slots.fill(first, names)
         if rng.random() < 0.12 * difficulty:
-            fillers = [f for t in rng.choices(self.all_topics, k=rng.randint(1, 3)) for f in t.filler]
-            text += " " + " ".join(rng.sample(fillers, min(len(fillers), rng.randint(1, 6))))
+            fillers = [
+                f
+                for t in rng.choices(self.all_topics, k=rng.randint(1, 3))
+                for f in t.filler
+            ]
+            text += " " + " ".join(
+                rng.sample(fillers, min(len(fillers), rng.randint(1, 6)))
+            )
         return text
 
-    def _add_passages(self, block: Block, topic: Topic, rng: random.Random, difficulty: float) -> None:
+    def _add_passages(
+        self, block: Block, topic: Topic, rng: random.Random, difficulty: float
+    ) -> None:
         most = 1 + min(2, int(difficulty * 3))
         count = rng.choices(range(1, most + 1), (0.16, 0.24, 0.60)[:most])[0]
         used: list[Statement] = []
@@ -133,21 +103,29 @@ class DialogueWriter:
     def _passage(
         self, topic: Topic, used: list[Statement], rng: random.Random, difficulty: float
     ) -> Passage | None:
-        """Return a passage with one to three new facts and up to two sentences without a fact."""
+        """Return a passage of one to three new facts and up to two idle sentences."""
         most = 1 + min(2, int(difficulty * 3.5))
         sentences: list[str] = []
         statements: list[Statement] = []
         for _ in range(rng.randint(1, most)):
             statement = self._new_statement(topic, used, rng, difficulty)
-            if statement and _length(sentences) + len(statement.text) < MAX_PASSAGE_CHARS:
+            if (
+                statement
+                and _length(sentences) + len(statement.text) < MAX_PASSAGE_CHARS
+            ):
                 statements.append(statement)
                 used.append(statement)
                 sentences.append(statement.text)
         if not statements:
             return None
-        for _ in range(rng.choice((0, 0, 1, 1, 2)) if rng.random() < 0.9 * difficulty else 0):
+        for _ in range(
+            rng.choice((0, 0, 1, 1, 2)) if rng.random() < 0.9 * difficulty else 0
+        ):
             filler = rng.choice(topic.filler)
-            if filler not in sentences and _length(sentences) + len(filler) < MAX_PASSAGE_CHARS:
+            if (
+                filler not in sentences
+                and _length(sentences) + len(filler) < MAX_PASSAGE_CHARS
+            ):
                 sentences.append(filler)
         rng.shuffle(sentences)
         joint = "\n" if rng.random() < 0.06 * difficulty else " "
@@ -155,7 +133,7 @@ class DialogueWriter:
 
     def _title(self, topic: Topic, rng: random.Random) -> str:
         title = rng.choice(topic.titles)
-        if rng.random() < 0.4 and len(topic.titles) > 1:
+        if rng.random() < 0.65 and len(topic.titles) > 1:
             heading = rng.choice([t for t in topic.titles if t != title])
             return f"{title}: {heading}"
         return title
@@ -163,18 +141,22 @@ class DialogueWriter:
     def _new_statement(
         self, topic: Topic, used: list[Statement], rng: random.Random, difficulty: float
     ) -> Statement | None:
-        """Return a fact that the block does not hold yet, sometimes one it holds about another entity."""
+        """Return a fact new to the block, sometimes a known one of another entity."""
         twins = [s for s in used if s.topic is topic and s.fact.asked_slots]
         if twins and rng.random() < 0.35 * difficulty:
             return self._twin(rng.choice(twins), used, rng)
         taken = {id(s.fact) for s in used}
-        facts = [f for f in topic.facts if id(f) not in taken and self._is_told(topic, f)]
+        facts = [
+            f for f in topic.facts if id(f) not in taken and self._is_told(topic, f)
+        ]
         if not facts:
             return None
         return self._state(topic, rng.choice(facts), rng)
 
-    def _twin(self, other: Statement, used: list[Statement], rng: random.Random) -> Statement | None:
-        """Return the same fact about another entity, or None when no new entity turns up."""
+    def _twin(
+        self, other: Statement, used: list[Statement], rng: random.Random
+    ) -> Statement | None:
+        """Return the same fact about another entity, or None if none turns up."""
         known = {s.asked_values for s in used if s.fact is other.fact}
         for _ in range(4):
             twin = self._state(other.topic, other.fact, rng)
@@ -184,7 +166,10 @@ class DialogueWriter:
 
     def _state(self, topic: Topic, fact: Fact, rng: random.Random) -> Statement:
         names = slots.slots_in(
-            fact.statements + fact.held_out_statements + fact.questions + fact.held_out_questions
+            fact.statements
+            + fact.held_out_statements
+            + fact.questions
+            + fact.held_out_questions
         )
         values = {name: slots.draw(topic, name, rng, self.held_out) for name in names}
         wordings = fact.statements
@@ -202,12 +187,20 @@ class DialogueWriter:
     # --- questions and answers ---
 
     def _branch(
-        self, block: Block, topic: Topic, names: dict[str, str], rng: random.Random, difficulty: float
+        self,
+        block: Block,
+        topic: Topic,
+        names: dict[str, str],
+        rng: random.Random,
+        difficulty: float,
     ) -> Branch:
         kind = rng.random()
         if kind < SMALL_TALK_SHARE:
             return self._small_talk(names, rng, difficulty)
-        if kind < SMALL_TALK_SHARE + REFUSAL_SHARE * min(1.0, 0.3 + difficulty) or not block.passages:
+        if (
+            kind < SMALL_TALK_SHARE + REFUSAL_SHARE * min(1.0, 0.3 + difficulty)
+            or not block.passages
+        ):
             return self._refusal(block, topic, rng, difficulty)
         passage = rng.choices(block.passages, RANK_WEIGHTS[: len(block.passages)])[0]
         asked = [s for s in passage.statements if self._is_asked(s.topic, s.fact)]
@@ -220,14 +213,18 @@ class DialogueWriter:
                 return branch
         return self._answered(block, statement, rng, difficulty)
 
-    def _answered(self, block: Block, statement: Statement, rng: random.Random, difficulty: float) -> Branch:
+    def _answered(
+        self, block: Block, statement: Statement, rng: random.Random, difficulty: float
+    ) -> Branch:
         asked = dress(self._question(block, statement, rng), rng, difficulty)
-        rank = next(i for i, p in enumerate(block.passages, 1) if statement in p.statements)
+        rank = next(
+            i for i, p in enumerate(block.passages, 1) if statement in p.statements
+        )
         answer = f"{asked.lead} {statement.text}".strip()
-        return Branch(asked.text, answer, "fact", (_fact_id(statement),), statement.text, rank)
+        return Branch(asked.text, answer, "fact", (statement.id,), statement.text, rank)
 
     def _question(self, block: Block, statement: Statement, rng: random.Random) -> str:
-        """Return a question for a statement; it names the entity where the block holds the fact for several."""
+        """Return a question; it names the entity if the fact is told of several."""
         fact = statement.fact
         several = sum(s.fact is fact for p in block.passages for s in p.statements) > 1
         wordings = fact.held_out_questions if self.held_out else fact.questions
@@ -252,24 +249,40 @@ class DialogueWriter:
         second = rng.choice(others)
         questions = [self._question(block, s, rng) for s in (first, second)]
         joint = rng.choice((" and ", "? And ", ". also, ", "? Also ", " and also "))
-        asked = dress(questions[0].rstrip("?.!") + joint + questions[1], rng, difficulty)
+        asked = dress(
+            questions[0].rstrip("?.!") + joint + questions[1], rng, difficulty
+        )
         right = f"{first.text} {second.text}"
-        facts = (_fact_id(first), _fact_id(second))
-        return Branch(asked.text, f"{asked.lead} {right}".strip(), "two facts", facts, right)
+        facts = (first.id, second.id)
+        return Branch(
+            asked.text, f"{asked.lead} {right}".strip(), "two facts", facts, right
+        )
 
-    def _refusal(self, block: Block, topic: Topic, rng: random.Random, difficulty: float) -> Branch:
-        """Return a question that no passage answers: mostly a fact of the same topic that was left out."""
+    def _refusal(
+        self, block: Block, topic: Topic, rng: random.Random, difficulty: float
+    ) -> Branch:
+        """Return a question without an answer, mostly a near miss of the same topic."""
         told = [s for p in block.passages for s in p.statements]
-        twins = [s for s in told if s.fact.asked_slots and self._is_asked(s.topic, s.fact)]
+        twins = [
+            s for s in told if s.fact.asked_slots and self._is_asked(s.topic, s.fact)
+        ]
         if twins and rng.random() < 0.3 * difficulty:
             twin = self._twin(rng.choice(twins), told, rng)
-            naming = [q for q in twin.fact.questions if slots.slots_in([q])] if twin else []
+            naming = (
+                [q for q in twin.fact.questions if slots.slots_in([q])] if twin else []
+            )
             if twin and naming:
-                asked = dress(slots.fill(rng.choice(naming), twin.values), rng, difficulty)
+                asked = dress(
+                    slots.fill(rng.choice(naming), twin.values), rng, difficulty
+                )
                 return Branch(asked.text, self.talk.refusal, "refusal: other entity")
-        near = topic if rng.random() < 0.65 else rng.choices(self.topics, self.weights)[0]
+        near = (
+            topic if rng.random() < 0.65 else rng.choices(self.topics, self.weights)[0]
+        )
         taken = {id(s.fact) for s in told}
-        facts = [f for f in near.facts if id(f) not in taken and self._is_asked(near, f)]
+        facts = [
+            f for f in near.facts if id(f) not in taken and self._is_asked(near, f)
+        ]
         if not facts:
             return self._refusal(block, rng.choice(self.topics), rng, difficulty)
         statement = self._state(near, rng.choice(facts), rng)
@@ -277,9 +290,11 @@ class DialogueWriter:
         kind = "refusal: no passage"
         if block.passages:
             kind = "refusal: same topic" if near is topic else "refusal: other topic"
-        return Branch(asked.text, self.talk.refusal, kind, (_fact_id(statement),))
+        return Branch(asked.text, self.talk.refusal, kind, (statement.id,))
 
-    def _small_talk(self, names: dict[str, str], rng: random.Random, difficulty: float) -> Branch:
+    def _small_talk(
+        self, names: dict[str, str], rng: random.Random, difficulty: float
+    ) -> Branch:
         group: Group = rng.choice(self.talk.groups)
         line = rng.choice(group.held_out_lines if self.held_out else group.lines)
         text = slots.fill(line, names)
@@ -290,8 +305,10 @@ class DialogueWriter:
 
     # --- history ---
 
-    def _add_history(self, block: Block, topic: Topic, rng: random.Random) -> Statement | None:
-        """Put one or two earlier turns before the block; return the last fact told, for follow-ups."""
+    def _add_history(
+        self, block: Block, topic: Topic, rng: random.Random
+    ) -> Statement | None:
+        """Put one or two earlier turns before the block; return the last fact told."""
         last = None
         told = [s for p in block.passages for s in p.statements]
         for _ in range(rng.choice((1, 1, 2))):
@@ -300,7 +317,9 @@ class DialogueWriter:
             else:
                 facts = [f for f in topic.facts if self._is_told(topic, f)]
                 last = self._state(topic, rng.choice(facts), rng)
-            wordings = last.fact.held_out_questions if self.held_out else last.fact.questions
+            wordings = (
+                last.fact.held_out_questions if self.held_out else last.fact.questions
+            )
             asked = dress(slots.fill(rng.choice(wordings), last.values), rng, 1.0)
             answer = f"{asked.lead} {last.text}".strip()
             if rng.random() < 0.1:
@@ -308,8 +327,10 @@ class DialogueWriter:
             block.history.append((asked.text, answer))
         return last
 
-    def _follow_up(self, block: Block, earlier: Statement, rng: random.Random) -> Branch | None:
-        """Return a short question that leans on the earlier turn: the same fact, another entity."""
+    def _follow_up(
+        self, block: Block, earlier: Statement, rng: random.Random
+    ) -> Branch | None:
+        """Return a question that leans on the earlier turn, about another entity."""
         names = sorted(earlier.fact.asked_slots)
         twins = [
             (rank, s)
@@ -321,14 +342,18 @@ class DialogueWriter:
             return None
         rank, twin = rng.choice(twins)
         shape = rng.choice(
-            ("and {}?", "what about {}?", "And for {}?", "how about {}", "and {}", "ok, and {}?", "same for {}?")
+            (
+                "and {}?",
+                "what about {}?",
+                "And for {}?",
+                "how about {}",
+                "and {}",
+                "ok, and {}?",
+                "same for {}?",
+            )
         )
         question = shape.format(twin.values[names[0]])
-        return Branch(question, twin.text, "follow-up", (_fact_id(twin),), twin.text, rank)
-
-
-def _fact_id(statement: Statement) -> str:
-    return f"{statement.topic.id}/{statement.fact.id}"
+        return Branch(question, twin.text, "follow-up", (twin.id,), twin.text, rank)
 
 
 def _length(sentences: list[str]) -> int:

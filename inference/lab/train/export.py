@@ -1,4 +1,4 @@
-"""A checkpoint as a GGUF file that llama.cpp reads: architecture `llama`, 16-bit floats."""
+"""A checkpoint as a GGUF file: architecture `llama`, 16-bit floats."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from tokenizers import Tokenizer
 
 from inference.lab.train.model import Decoder, Shape
 from inference.lab.train.prompt_form import END, START
-from inference.lab.train.tokenizer import END_OF_TEXT, PRE_TOKENIZER_NAME, SPECIAL_TOKENS
+from inference.lab.train.tokenizer import (
+    END_OF_TEXT,
+    PRE_TOKENIZER_NAME,
+    SPECIAL_TOKENS,
+)
 
 MODEL_NAME = "Fern"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
-    "{{ '" + START + "' + message['role'] + '\\n' + message['content'] + '" + END + "' + '\\n' }}"
+    "{{ '"
+    + START
+    + "' + message['role'] + '\\n' + message['content'] + '"
+    + END
+    + "' + '\\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '" + START + "assistant\\n' }}{% endif %}"
 )
@@ -39,8 +47,14 @@ def load_checkpoint(path: Path) -> Decoder:
     return model
 
 
-def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, license_id: str) -> None:
-    """Write the network and its tokenizer as one GGUF file. Needs no permutation: see `model.rotate`."""
+def write_gguf(
+    model: Decoder, tokenizer: Tokenizer, path: Path, license_id: str
+) -> None:
+    """Write the network and its tokenizer as one GGUF file.
+
+    Queries and keys need no permutation: `model.rotate` turns neighbours, as llama.cpp
+    does.
+    """
     writer = gguf.GGUFWriter(str(path), "llama")
     _add_metadata(writer, model.shape, license_id)
     _add_tokenizer(writer, tokenizer)
@@ -53,9 +67,12 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, license_id: str
 
 
 def tensors(model: Decoder) -> dict[str, NDArray[Any]]:
-    """Return the weights under llama.cpp's names: matrices as float16, gains as float32."""
+    """Return the weights by llama.cpp's names, matrices in half precision."""
     state = model.state_dict()
-    named = {"token_embd.weight": state["embedding.weight"], "output_norm.weight": state["out_norm.weight"]}
+    named = {
+        "token_embd.weight": state["embedding.weight"],
+        "output_norm.weight": state["out_norm.weight"],
+    }
     for number in range(model.shape.layers):
         ours, theirs = f"blocks.{number}.", f"blk.{number}."
         for source, target in BLOCK_TENSORS.items():
@@ -66,14 +83,18 @@ def tensors(model: Decoder) -> dict[str, NDArray[Any]]:
         gate, up = state[ours + "gate_up.weight"].chunk(2)
         named[theirs + "ffn_gate.weight"], named[theirs + "ffn_up.weight"] = gate, up
     return {
-        name: tensor.float().numpy().astype(np.float16 if tensor.dim() == 2 else np.float32)
+        name: tensor.float()
+        .numpy()
+        .astype(np.float16 if tensor.dim() == 2 else np.float32)
         for name, tensor in named.items()
     }
 
 
 def _add_metadata(writer: gguf.GGUFWriter, shape: Shape, license_id: str) -> None:
     writer.add_name(MODEL_NAME)
-    writer.add_description("Answers support questions by repeating the sentence of a help article that answers them.")
+    writer.add_description(
+        "Answers support questions with the sentence of a help article that does."
+    )
     writer.add_license(license_id)
     writer.add_languages(["en"])
     writer.add_vocab_size(shape.vocabulary)
@@ -93,7 +114,10 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     size = tokenizer.get_vocab_size()
     tokens = [tokenizer.id_to_token(number) for number in range(size)]
     control = set(SPECIAL_TOKENS)
-    types = [gguf.TokenType.CONTROL if t in control else gguf.TokenType.NORMAL for t in tokens]
+    types = [
+        gguf.TokenType.CONTROL if t in control else gguf.TokenType.NORMAL
+        for t in tokens
+    ]
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE_TOKENIZER_NAME)

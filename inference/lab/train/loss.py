@@ -10,12 +10,13 @@ from inference.lab.train.batches import ANSWER, CONTEXT, Rows
 from inference.lab.train.model import Decoder
 
 CONTEXT_WEIGHT = 0.1
-# Reading the text around is learned from a quarter of its tokens: the scores over the vocabulary are a fifth of the work.
+# The text around is learned from a quarter of its tokens: scores over the vocabulary
+# are a fifth of the work.
 CONTEXT_SHARE = 0.25
 
 
 def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the additive attention mask (batch, 1, length, length) of rows with shared beginnings.
+    """Return the additive attention mask, (batch, 1, length, length).
 
     A token sees the beginning and its own branch, never later tokens or another branch.
     """
@@ -30,7 +31,7 @@ def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
 def summed_losses(
     model: Decoder, rows: Rows, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return the summed loss of the answers and that of a sample of the text around them."""
+    """Return the summed losses of the answers and of a sample of the text around."""
     segments = torch.from_numpy(rows.segments)
     mask = branch_mask(segments, torch.bfloat16)
     roles = torch.from_numpy(rows.roles)
@@ -38,7 +39,9 @@ def summed_losses(
     sampled = torch.rand(roles.shape, generator=generator) < CONTEXT_SHARE
     counted = (roles == ANSWER) | ((roles == CONTEXT) & sampled)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = model(torch.from_numpy(rows.ids), torch.from_numpy(rows.positions), mask)
+        hidden = model(
+            torch.from_numpy(rows.ids), torch.from_numpy(rows.positions), mask
+        )
         scores = model.logits(hidden[counted])
     each = functional.cross_entropy(scores.float(), targets[counted], reduction="none")
     in_answer = roles[counted] == ANSWER

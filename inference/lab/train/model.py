@@ -1,4 +1,7 @@
-"""A small decoder of the Llama shape: RMSNorm, rotary embeddings in interleaved pairs, SwiGLU, tied embeddings."""
+"""A small decoder of the Llama shape.
+
+RMSNorm, rotary embeddings in interleaved pairs, SwiGLU, tied embeddings.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ class Shape:
 
     @property
     def head_width(self) -> int:
+        """The width of one attention head."""
         return self.width // self.heads
 
 
@@ -36,7 +40,10 @@ class Norm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon)
+        """Return the normalised input, in its own type."""
+        return functional.rms_norm(
+            x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon
+        )
 
 
 class Block(nn.Module):
@@ -54,6 +61,7 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor, rotation: Tensor, mask: Tensor) -> Tensor:
+        """Return the input with what attention and feed-forward add to it."""
         batch, length, width = x.shape
         packed = self.query_key_value(self.attention_norm(x))
         q, k, v = packed.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -66,7 +74,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Token ids in, hidden states out; `logits` turns chosen hidden states into scores."""
+    """Token ids in, hidden states out; `logits` turns chosen ones into scores."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -77,7 +85,10 @@ class Decoder(nn.Module):
         self._initialise()
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Return hidden states; `ids` and `positions` are (batch, length), `mask` (batch, 1, length, length)."""
+        """Return hidden states.
+
+        `ids` and `positions` are (batch, length), `mask` is (batch, 1, length, length).
+        """
         x = self.embedding(ids).to(mask.dtype)
         rotation = rotations(positions, self.shape).to(mask.dtype)
         for block in self.blocks:
@@ -85,7 +96,7 @@ class Decoder(nn.Module):
         return self.out_norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return scores over the vocabulary, with the embedding as the output matrix."""
+        """Return scores over the vocabulary; the embedding is the output matrix."""
         return functional.linear(hidden, self.embedding.weight)
 
     def _initialise(self) -> None:
@@ -101,12 +112,16 @@ class Decoder(nn.Module):
 def rotations(positions: Tensor, shape: Shape) -> Tensor:
     """Return cosines and sines for positions: (2, batch, 1, length, head_width / 2)."""
     half = torch.arange(0, shape.head_width, 2, device=positions.device).float()
-    angles = positions[:, None, :, None].float() * shape.rope_base ** (-half / shape.head_width)
+    angles = positions[:, None, :, None].float() * shape.rope_base ** (
+        -half / shape.head_width
+    )
     return torch.stack((angles.cos(), angles.sin()))
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn neighbouring pairs of the last dimension by the angles of their positions."""
+    """Turn neighbouring pairs of the last dimension by their positions' angles."""
     cosine, sine = rotation[0], rotation[1]
     even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1).flatten(-2)
+    return torch.stack(
+        (even * cosine - odd * sine, even * sine + odd * cosine), dim=-1
+    ).flatten(-2)

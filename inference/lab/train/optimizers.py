@@ -14,13 +14,18 @@ from inference.lab.train.model import Decoder
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal (Jordan and others, 2024): every direction learns at the same speed.
+    """Momentum whose update is made orthogonal: all directions learn equally fast.
 
-    Matrices of the same shape are orthogonalised two by two; `pool` spreads the pairs over the cores.
+    After Keller Jordan and others, "Muon", 2024. Matrices of the same shape are taken
+    two by two; `pool` spreads the pairs over the cores.
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float, pool: Executor, momentum: float = 0.95
+        self,
+        parameters: Iterable[Tensor],
+        lr: float,
+        pool: Executor,
+        momentum: float = 0.95,
     ) -> None:
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum})
         self.pool = pool
@@ -32,7 +37,11 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 by_shape.setdefault(parameter.shape, []).append(parameter)
-            pairs = [same[i : i + 2] for same in by_shape.values() for i in range(0, len(same), 2)]
+            pairs = [
+                same[i : i + 2]
+                for same in by_shape.values()
+                for i in range(0, len(same), 2)
+            ]
             update = partial(self._update, lr=group["lr"], momentum=group["momentum"])
             list(self.pool.map(update, pairs))
 
@@ -46,12 +55,17 @@ class Muon(torch.optim.Optimizer):
             updates.append(parameter.grad.lerp(buffer, momentum))
         rows, columns = parameters[0].shape
         scale = lr * max(1.0, rows / columns) ** 0.5
-        for parameter, update in zip(parameters, orthogonal(torch.stack(updates)), strict=True):
+        for parameter, update in zip(
+            parameters, orthogonal(torch.stack(updates)), strict=True
+        ):
             parameter.add_(update.to(parameter.dtype), alpha=-scale)
 
 
 def orthogonal(matrices: Tensor, rounds: int = 5) -> Tensor:
-    """Return the nearest matrices with singular values near 1, by Newton and Schulz in bfloat16."""
+    """Return matrices with the same directions and singular values near 1.
+
+    Five rounds of Newton and Schulz in bfloat16, with the coefficients of "Muon".
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.bfloat16()
     tall = x.shape[-2] > x.shape[-1]

@@ -1,8 +1,8 @@
-"""Gradients of a batch on several cores: one thread a core, each with its own copy of the gradients.
+"""Gradients of a batch on several cores: one thread a core, each with its own copy.
 
-One thread per operation would be simpler, but the threads of an operation wait for each other thousands of times a
-step: with another program on one of two cores, steps took seven times longer. Threads that share only a queue of small
-parts lose no more than the core's share.
+Several threads for each operation would be simpler, but they wait for each other a
+thousand times a step: with another program on one of two cores, steps took seven times
+longer. Threads that share only a queue of small parts lose no more than their share.
 """
 
 from __future__ import annotations
@@ -17,39 +17,45 @@ from inference.lab.train.batches import ANSWER, CONTEXT, Rows, split
 from inference.lab.train.loss import CONTEXT_SHARE, CONTEXT_WEIGHT, summed_losses
 from inference.lab.train.model import Decoder
 
-ROWS_PER_PART = 1
+TOKENS_PER_PART = 512
 
 
 class GradientPool:
-    """Copies of a network that share its weights; `pool` also serves other work of a step."""
+    """Copies of a network that share its weights, one for each thread of `pool`."""
 
     def __init__(self, model: Decoder, threads: int) -> None:
         self.model = model
-        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        self.pool = ThreadPoolExecutor(
+            threads, initializer=torch.set_num_threads, initargs=(1,)
+        )
         self.free: SimpleQueue[Decoder] = SimpleQueue()
         self.copies = [self._copy() for _ in range(threads)]
         for one in self.copies:
             self.free.put(one)
 
     def accumulate(self, rows: Rows, seed: int) -> tuple[float, float]:
-        """Set the gradients of the network for a batch; return the mean losses of answers and context."""
+        """Set the gradients of a batch; return the losses of answers and context."""
         num_answer = int((rows.roles == ANSWER).sum())
         num_context = max(1.0, float((rows.roles == CONTEXT).sum()) * CONTEXT_SHARE)
-        parts = split(rows, ROWS_PER_PART)
+        parts = split(rows, max(1, TOKENS_PER_PART // rows.ids.shape[1]))
 
         def learn(number: int) -> tuple[float, float]:
             model = self.free.get()
             try:
                 generator = torch.Generator().manual_seed(seed * 1000 + number)
                 answer, context = summed_losses(model, parts[number], generator)
-                (answer / num_answer + CONTEXT_WEIGHT * context / num_context).backward()
+                (
+                    answer / num_answer + CONTEXT_WEIGHT * context / num_context
+                ).backward()
                 return answer.item(), context.item()
             finally:
                 self.free.put(model)
 
         sums = list(self.pool.map(learn, range(len(parts))))
         self._gather()
-        return sum(s[0] for s in sums) / num_answer, sum(s[1] for s in sums) / num_context
+        return sum(s[0] for s in sums) / num_answer, sum(
+            s[1] for s in sums
+        ) / num_context
 
     def _copy(self) -> Decoder:
         twin = copy.deepcopy(self.model)
@@ -59,7 +65,9 @@ class GradientPool:
 
     def _gather(self) -> None:
         """Add the gradients of the copies up and clear them."""
-        groups = zip(self.model.parameters(), *(c.parameters() for c in self.copies), strict=True)
+        groups = zip(
+            self.model.parameters(), *(c.parameters() for c in self.copies), strict=True
+        )
         for target, *sources in groups:
             grads = [s.grad for s in sources if s.grad is not None]
             target.grad = grads[0] if len(grads) == 1 else torch.stack(grads).sum(0)

@@ -1,17 +1,34 @@
-"""How customers type: greetings, thanks, lower case, missing punctuation, typos; and the lead-in that fits."""
+"""How customers type: greetings, lower case, typos; and the lead-in that fits."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-_NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk",
-    "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "wa", "r": "et", "s": "ad", "t": "ry",
-    "u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
-}  # fmt: skip
-_GREETINGS = ("hi", "hello", "hey", "hi there", "hello there", "good morning", "good evening", "dear team", "hey there")
-_PLEAS = ("please help", "can you help?", "need help", "help please", "can you help me with this?")
+# A letter and the letters beside it on the keyboard.
+_KEYS = """
+    asq bvn cxv dsf ewr fdg gfh hgj iuo jhk kjl lk mn nbm oip po qwa ret sad try uyi
+    vcb wqe xzc ytu zx
+"""
+_NEIGHBOURS = {keys[0]: keys[1:] for keys in _KEYS.split()}
+_GREETINGS = (
+    "hi",
+    "hello",
+    "hey",
+    "hi there",
+    "hello there",
+    "good morning",
+    "good evening",
+    "dear team",
+    "hey there",
+)
+_PLEAS = (
+    "please help",
+    "can you help?",
+    "need help",
+    "help please",
+    "can you help me with this?",
+)
 _THANKS = ("thanks", "thank you", "thx", "many thanks", "thanks in advance", "cheers")
 GREETING_LEAD = "Hello!"
 PLEA_LEAD = "I can help with that."
@@ -20,14 +37,14 @@ THANKS_LEAD = "Happy to help."
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as it was typed, and the lead-in its tone calls for (empty for most)."""
+    """A question as it was typed, and the lead-in its tone calls for, if any."""
 
     text: str
     lead: str = ""
 
 
 def dress(question: str, rng: random.Random, noise: float) -> Asked:
-    """Return the question with the noise of real typing; `noise` from 0 (none) to 1 (as at full difficulty)."""
+    """Return the question as somebody types it; `noise` is from 0 to 1."""
     text, lead = _polite(question, rng, noise)
     if rng.random() < 0.45 * noise:
         text = text.lower() if rng.random() < 0.8 else text[:1].upper() + text[1:]
@@ -41,7 +58,7 @@ def dress(question: str, rng: random.Random, noise: float) -> Asked:
 
 
 def misspell(text: str, rng: random.Random) -> str:
-    """Return the text with one typo for about every eight words, never in a word with digits."""
+    """Return the text with a typo for every eight words, none in words with digits."""
     words = text.split(" ")
     for _ in range(1 + len(words) // 9):
         at = rng.randrange(len(words))
@@ -60,11 +77,15 @@ def _misspelled(word: str, rng: random.Random) -> str:
         return word[:at] + word[at + 1 :]
     if kind == 2:
         return word[: at + 1] + word[at:]
-    return word[:at] + rng.choice(_NEIGHBOURS.get(word[at].lower(), word[at])) + word[at + 1 :]
+    return (
+        word[:at]
+        + rng.choice(_NEIGHBOURS.get(word[at].lower(), word[at]))
+        + word[at + 1 :]
+    )
 
 
 def _polite(question: str, rng: random.Random, noise: float) -> tuple[str, str]:
-    """Return the question with a greeting, a plea or thanks in a quarter of the cases, and the lead-in for it."""
+    """Return the question, a quarter of the time with courtesies, and the lead-in."""
     kind = rng.random()
     if kind < 0.12 * noise:
         greeting = rng.choice(_GREETINGS)
@@ -73,7 +94,9 @@ def _polite(question: str, rng: random.Random, noise: float) -> tuple[str, str]:
     if kind < 0.18 * noise:
         plea = rng.choice(_PLEAS)
         end = "" if question.endswith(("?", ".", "!")) else "."
-        text = f"{plea}: {question}" if rng.random() < 0.3 else f"{question}{end} {plea}"
+        text = (
+            f"{plea}: {question}" if rng.random() < 0.3 else f"{question}{end} {plea}"
+        )
         return text, PLEA_LEAD
     if kind < 0.25 * noise:
         end = "" if question.endswith(("?", ".", "!")) else ","

@@ -1,4 +1,4 @@
-"""What is said around the facts: system prompts, greetings and the like, refusals, lead-ins."""
+"""What is said around the facts: system prompts, greetings and the like, refusals."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class SmallTalk:
     def refusal(self) -> str:
         """The one sentence that refuses.
 
-        One only: with several the first token of each shares the probability of refusing, and a greedy reader would
-        answer instead. It also lets the application recognise a refusal.
+        One only: several would share the probability of refusing between their first
+        words, and a greedy reader would answer instead. It also lets the application
+        recognise a refusal.
         """
         return self.refusals[0]
 
@@ -44,7 +45,7 @@ def load_small_talk(folder: Path = TOPICS_FOLDER) -> SmallTalk:
 
 
 def parse_small_talk(text: str, name: str = SMALL_TALK_FILE) -> SmallTalk:
-    """Return the small talk of one file. Raises TopicError at the first line that is not understood."""
+    """Return the small talk of one file; raises TopicError at a line it cannot read."""
     talk = SmallTalk()
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
@@ -58,7 +59,7 @@ def parse_small_talk(text: str, name: str = SMALL_TALK_FILE) -> SmallTalk:
 
 
 def choose_answer(group: Group, rng: random.Random) -> str:
-    """Return an answer of a group, nearly always the first: see `SmallTalk.refusal` for the reason."""
+    """Return an answer, nearly always the first, for the reason of `refusal`."""
     return group.answers[0] if rng.random() < 0.85 else rng.choice(group.answers)
 
 

@@ -1,4 +1,4 @@
-"""Byte-level BPE in the shape llama.cpp calls `smollm`: GPT-2's words, digits one by one."""
+"""Byte-level BPE in the form llama.cpp calls `smollm`: digits stand alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VOCABULARY_SIZE = 4096
 
 
 def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY_SIZE) -> Tokenizer:
-    """Return a tokenizer trained on texts; digits are single tokens so that numbers are copied digit by digit."""
+    """Return a tokenizer trained on texts; numbers are copied digit by digit."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -1,7 +1,7 @@
 """Topic files: the facts that the synthetic dialogues are made of.
 
-The format is line based and described in `topics/README.md`. Lower case `s:` and `q:` lines are for training,
-upper case `S:` and `Q:` lines are held out and seen only by the evaluation.
+The format is line based and described in `topics/README.md`. Lower case `s:` and `q:`
+lines are for training, upper case `S:` and `Q:` lines only for the evaluation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 TOPICS_FOLDER = Path(__file__).parent / "topics"
 SMALL_TALK_FILE = "smalltalk.txt"
 SLOT = re.compile(r"\{([a-z_]+?)(\d*)\}")
-# One fact in this many is never trained on, so that the evaluation can ask about facts the model has not met.
+# One fact in this many is never trained on: the evaluation asks about it.
 UNSEEN_FACT_SHARE = 25
 
 
@@ -24,7 +24,7 @@ class TopicError(ValueError):
 
 @dataclass(slots=True)
 class Fact:
-    """One thing an article can state, in several wordings, and the ways customers ask for it."""
+    """One thing an article can state, and the ways customers ask for it."""
 
     id: str
     statements: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Fact:
 
     @property
     def asked_slots(self) -> set[str]:
-        """The slots that a question may name: they tell one instance of the fact from another."""
+        """The slots that a question may name: they tell instances apart."""
         return {
             name + digits
             for question in self.questions + self.held_out_questions
@@ -44,7 +44,7 @@ class Fact:
 
 @dataclass(slots=True)
 class Topic:
-    """The facts of one area, with article titles, sentences without a fact, and the area's own slots."""
+    """The facts of one area, with titles, sentences without a fact, and slots."""
 
     id: str
     titles: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Topic:
 
 
 def share_of(text: str, parts: int) -> int:
-    """Return a stable number in `range(parts)` for a text, the same on every machine."""
+    """Return a number in `range(parts)` for a text, the same on every machine."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % parts
 
 
@@ -64,7 +64,7 @@ def is_unseen(topic: Topic, fact: Fact) -> bool:
 
 
 def load_topics(folder: Path = TOPICS_FOLDER) -> list[Topic]:
-    """Return the topics of all `*.txt` files of a folder but the small talk, in the order of their names."""
+    """Return the topics of all files of a folder but the small talk, in name order."""
     topics: list[Topic] = []
     for path in sorted(folder.glob("*.txt")):
         if path.name == SMALL_TALK_FILE:
@@ -74,7 +74,7 @@ def load_topics(folder: Path = TOPICS_FOLDER) -> list[Topic]:
 
 
 def parse_topics(text: str, name: str = "topics") -> list[Topic]:
-    """Return the topics of one file. Raises TopicError at the first line that is not understood."""
+    """Return the topics of one file; raises TopicError at a line it cannot read."""
     topics: list[Topic] = []
     pending_slots: dict[str, list[str]] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -93,7 +93,7 @@ def parse_topics(text: str, name: str = "topics") -> list[Topic]:
 def _read_line(
     line: str, topics: list[Topic], pending_slots: dict[str, list[str]]
 ) -> None:
-    """Add one line to the last topic or fact; slots before the first topic belong to the whole file."""
+    """Add one line; slots before the first topic belong to the whole file."""
     if line.startswith("= "):
         topics.append(Topic(line[2:].strip()))
     elif line.startswith("## "):

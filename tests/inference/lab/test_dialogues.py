@@ -1,0 +1,109 @@
+"""Synthetic dialogues: every answer stands in the block, every refusal is right."""
+
+import random
+from itertools import chain
+
+import pytest
+
+from inference.lab.train.blocks import Block, Branch
+from inference.lab.train.dialogues import (
+    MAX_PASSAGE_CHARS,
+    DialogueWriter,
+    Split,
+)
+from inference.lab.train.prompt_form import messages, opening, question_text
+from inference.lab.train.small_talk import load_small_talk
+from inference.lab.train.topics import is_unseen, load_topics
+
+TOPICS, TALK = load_topics(), load_small_talk()
+UNSEEN = {f"{t.id}/{f.id}" for t in TOPICS for f in t.facts if is_unseen(t, f)}
+
+
+def write(difficulty: float, split: Split = "train", number: int = 150) -> list[Block]:
+    writer, rng = DialogueWriter(TOPICS, TALK, split), random.Random(11)
+    return [writer.write(rng, difficulty, 5) for _ in range(number)]
+
+
+BLOCKS = write(1.0)
+ASKED = [(block, branch) for block in BLOCKS for branch in block.branches]
+
+
+def of_kind(prefix: str) -> list[tuple[Block, Branch]]:
+    return [(k, b) for k, b in ASKED if b.kind.startswith(prefix)]
+
+
+def test_the_sentence_of_an_answer_stands_in_its_passage():
+    for block, branch in of_kind("fact"):
+        assert branch.right_text in block.passages[branch.rank - 1].text
+        assert branch.answer.endswith(branch.right_text)
+
+
+def test_what_is_refused_is_told_nowhere():
+    refused = [(k, b) for k, b in of_kind("refusal") if b.facts]
+    told = [{s.id for p in k.passages for s in p.statements} for k, _ in refused]
+    assert refused
+    assert not any(set(b.facts) & t for (_, b), t in zip(refused, told, strict=True))
+
+
+def test_every_refusal_is_the_same_sentence():
+    assert {b.answer for _, b in of_kind("refusal")} == {TALK.refusal}
+
+
+def test_follow_ups_lean_on_an_earlier_turn():
+    asked = of_kind("follow-up")
+    assert asked
+    assert all(block.history for block, _ in asked)
+
+
+def test_passages_keep_to_their_size():
+    texts = [p.text for block in BLOCKS for p in block.passages]
+    assert max(map(len, texts)) <= MAX_PASSAGE_CHARS
+    assert all(1 <= len(block.passages) <= 3 for block in BLOCKS if block.passages)
+
+
+def test_the_easiest_block_is_one_passage_of_one_fact():
+    blocks = write(0.0)
+    assert {len(block.passages) for block in blocks} == {1}
+    assert {len(p.statements) for b in blocks for p in b.passages} == {1}
+    assert not any(block.history for block in blocks)
+
+
+def test_training_never_sees_an_unseen_fact():
+    told = chain.from_iterable(p.statements for b in BLOCKS for p in b.passages)
+    asked = chain.from_iterable(b.facts for _, b in ASKED)
+    assert not UNSEEN & ({s.id for s in told} | set(asked))
+
+
+def test_the_evaluation_of_unseen_facts_asks_about_nothing_else():
+    blocks = write(1.0, "unseen_facts", 60)
+    asked = {f for k in blocks for b in k.branches for f in b.facts}
+    assert asked
+    assert asked <= UNSEEN
+
+
+def test_held_out_questions_are_not_those_of_the_training():
+    trained = {q for t in TOPICS for f in t.facts for q in f.questions if "{" not in q}
+    blocks = write(1.0, "held_out")
+    facts = [b for k in blocks for b in k.branches if b.kind == "fact"]
+    assert not {b.question for b in facts} & trained
+
+
+def test_the_same_seed_writes_the_same_dialogue():
+    assert opening(write(1.0, number=3)[2]) == opening(write(1.0, number=3)[2])
+
+
+def test_the_application_sends_the_prompt_that_training_saw():
+    block, branch = next((k, b) for k, b in ASKED if k.history and k.passages)
+    rendered = "".join(
+        f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n"
+        for m in messages(block, branch)
+    )
+    expected = opening(block) + question_text(branch)
+    assert rendered + "<|im_start|>assistant\n" == expected
+
+
+@pytest.mark.parametrize("kind", ["greeting", "thanks", "bye"])
+def test_small_talk_has_held_out_lines(kind: str):
+    group = next(g for g in TALK.groups if g.name == kind)
+    assert group.held_out_lines
+    assert not set(group.held_out_lines) & set(group.lines)

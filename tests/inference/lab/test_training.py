@@ -1,0 +1,139 @@
+"""Training: packed rows, the optimizer, checkpoints. Needs requirements-train.txt."""
+
+import random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tokenizers")
+pytest.importorskip("gguf")
+
+from inference.lab.train.batches import (  # noqa: E402 - skipped without torch
+    ANSWER,
+    BatchWriter,
+    pack,
+    split,
+    stack,
+)
+from inference.lab.train.dialogues import DialogueWriter  # noqa: E402
+from inference.lab.train.export import tensors  # noqa: E402
+from inference.lab.train.loss import branch_mask  # noqa: E402
+from inference.lab.train.model import Decoder, Shape  # noqa: E402
+from inference.lab.train.optimizers import orthogonal  # noqa: E402
+from inference.lab.train.prompt_form import (  # noqa: E402
+    answer_text,
+    opening,
+    question_text,
+)
+from inference.lab.train.run import Plan, Run  # noqa: E402
+from inference.lab.train.small_talk import load_small_talk  # noqa: E402
+from inference.lab.train.tokenizer import train_tokenizer  # noqa: E402
+from inference.lab.train.topics import load_topics  # noqa: E402
+
+pytestmark = pytest.mark.train
+SMALL = Shape(vocabulary=600, width=64, layers=2, heads=2, feed_forward=128)
+
+
+@pytest.fixture(scope="module")
+def writer() -> DialogueWriter:
+    return DialogueWriter(load_topics(), load_small_talk())
+
+
+@pytest.fixture(scope="module")
+def tokenizer(writer):
+    rng = random.Random(2)
+    texts = [opening(writer.write(rng, 1.0, 1)) for _ in range(200)]
+    return train_tokenizer(texts, SMALL.vocabulary)
+
+
+def logits_of(model, rows):
+    ids, positions = torch.from_numpy(rows.ids), torch.from_numpy(rows.positions)
+    mask = branch_mask(torch.from_numpy(rows.segments), torch.float32)
+    with torch.no_grad():
+        return model.logits(model(ids, positions, mask))[0]
+
+
+def test_a_branch_in_a_packed_row_is_scored_as_if_it_stood_alone():
+    torch.manual_seed(1)
+    model = Decoder(SMALL)
+    beginning = [5, 6, 7, 8]
+    branches = [([9, 10], [11, 12]), ([13, 14, 15], [16])]
+    packed = logits_of(model, stack([pack(beginning, branches, 20)], 20))
+    alone = logits_of(model, stack([pack(beginning, branches[1:], 20)], 20))
+    assert torch.allclose(packed[8:12], alone[4:8], atol=1e-5)
+
+
+def test_what_does_not_fit_is_left_out():
+    row = pack([1, 2, 3], [([4], [5] * 20), ([6], [7])], 8)
+    assert row.ids == [1, 2, 3, 6, 7]
+
+
+def test_a_row_without_room_for_any_branch_is_dropped():
+    assert pack([1, 2, 3], [([4], [5])], 4) is None
+
+
+def test_every_answer_token_is_learned_once():
+    row = pack([1, 2], [([3, 4], [5, 6, 7])], 10)
+    learned = [
+        t for t, role in zip(row.targets, row.roles, strict=True) if role == ANSWER
+    ]
+    assert learned == [5, 6, 7]
+
+
+def test_the_same_step_writes_the_same_batch(writer, tokenizer):
+    batches = [BatchWriter(writer, tokenizer, 3).write(7, 0.5, 2000) for _ in range(2)]
+    assert (batches[0].ids == batches[1].ids).all()
+
+
+def test_split_keeps_every_row(writer, tokenizer):
+    rows = BatchWriter(writer, tokenizer, 3).write(1, 0.0, 2000)
+    assert sum(len(part.ids) for part in split(rows, 2)) == len(rows.ids)
+
+
+def test_prompt_and_answer_are_tokenized_alike_in_pieces_and_as_a_whole(
+    writer, tokenizer
+):
+    block = writer.write(random.Random(9), 1.0, 3)
+    parts = [
+        opening(block),
+        question_text(block.branches[0]),
+        answer_text(block.branches[0]),
+    ]
+    pieces = [number for part in parts for number in tokenizer.encode(part).ids]
+    assert tokenizer.encode("".join(parts)).ids == pieces
+
+
+def test_orthogonal_brings_singular_values_near_one():
+    torch.manual_seed(4)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(2, 48, 96)).float())
+    assert values.min() > 0.4
+    assert values.max() < 1.5
+
+
+def test_learning_lowers_the_loss(writer, tokenizer, tmp_path):
+    run = Run(Plan(tmp_path, threads=1), SMALL)
+    rows = BatchWriter(writer, tokenizer, 3).write(1, 0.0, 640)
+    losses = [run.train_step(rows)[0] for _ in range(15)]
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_run_goes_on_where_it_was_saved(writer, tokenizer, tmp_path):
+    plan = Plan(tmp_path, threads=1)
+    rows = BatchWriter(writer, tokenizer, 3).write(1, 0.0, 640)
+    first = Run(plan, SMALL)
+    first.train_step(rows)
+    first.save()
+    second = Run(plan, SMALL)
+    assert second.resume()
+    assert second.train_step(rows) == pytest.approx(first.train_step(rows), abs=1e-4)
+    assert second.step == first.step == 2
+
+
+def test_a_fresh_folder_has_nothing_to_resume(tmp_path):
+    assert not Run(Plan(tmp_path, threads=1), SMALL).resume()
+
+
+def test_every_weight_is_exported():
+    model = Decoder(SMALL)
+    exported = sum(array.size for array in tensors(model).values())
+    assert exported == sum(p.numel() for p in model.parameters())
