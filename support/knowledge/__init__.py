@@ -1,0 +1,1 @@
+"""Articles become passages, passages are retrieved, replies are cited."""

@@ -1,0 +1,47 @@
+"""Finds and ranks passages: index, vocabulary and rows come from the caller."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from support.knowledge.index import PassageIndex
+from support.knowledge.query import Query, build_query
+from support.knowledge.ranking import Ranked, rank_passages
+from support.knowledge.vocabulary import PassageText, Vocabulary
+
+# From 60 candidates on, more changed no first answer (docs/knowledge.md).
+_MAX_ASKED = 40
+_MAX_RELATED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Everything that a search needs; `read` loads passages by id, in any order."""
+
+    index: PassageIndex
+    vocabulary: Vocabulary
+    read: Callable[[Iterable[int]], Iterable[PassageText]]
+
+    def search(self, question: str, earlier: Sequence[str] = ()) -> list[Ranked]:
+        """Return what fits a question at all, best first.
+
+        `earlier` are the questions before, in order. Two index searches and one read.
+        """
+        query = build_query(question, self.vocabulary, earlier)
+        candidates = self.read(self._candidates(query))
+        return rank_passages(query, candidates, self.vocabulary)
+
+    def _candidates(self, query: Query) -> set[int]:
+        asked = self.index.search(query.weights, _MAX_ASKED)
+        related = self.index.search(sorted(query.related), _MAX_RELATED)
+        return {hit.passage_id for hit in [*asked, *related]}
+
+
+def build_memory_searcher(
+    index: PassageIndex, passages: Sequence[PassageText]
+) -> Searcher:
+    """Return a searcher over `passages`, which are put into `index`."""
+    index.add(passages)
+    by_id = {passage.passage_id: passage for passage in passages}
+    return Searcher(
+        index, Vocabulary(passages), lambda ids: [by_id[key] for key in ids]
+    )
