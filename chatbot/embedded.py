@@ -13,7 +13,6 @@ from django.conf import settings
 from chatbot.celery import app
 
 
-
 class EmbeddedWorker(WorkController):  # type: ignore[misc]  # celery has no types
     """A worker without the command line's signal handlers and banner."""
 

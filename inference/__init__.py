@@ -1,1 +1,1 @@
-"""Everything about models: engine, backends, routing. Knows nothing of conversations."""
+"""Everything about models; knows nothing of conversations."""

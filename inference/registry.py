@@ -88,7 +88,7 @@ def route(
 
 
 def warm_up() -> None:
-    """Build and start the enabled backends, so that the first visitor waits for none."""
+    """Build and start the enabled backends, for the first visitor's sake."""
     for row in BackendRow.objects.filter(is_enabled=True):
         registry.backend(row).start()
 

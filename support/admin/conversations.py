@@ -30,7 +30,7 @@ class MessageInline(ReadOnly, admin.TabularInline):
 
     model = Message
     ordering = ["seq"]
-    fields = ["seq", "role", "text", "rating", "created_at"]
+    fields = ("seq", "role", "text", "rating", "created_at")
     readonly_fields = fields
 
     @admin.display(description="Text")
@@ -54,7 +54,7 @@ class UsedPassageInline(ReadOnly, admin.TabularInline):
     """The passages of the prompt."""
 
     model = UsedPassage
-    fields = ["rank", "source", "text", "score", "is_cited"]
+    fields = ("rank", "source", "text", "score", "is_cited")
     readonly_fields = fields
 
     @admin.display(description="Article")
@@ -67,11 +67,11 @@ class AttemptInline(ReadOnly, admin.TabularInline):
     """The calls to models."""
 
     model = Attempt
-    fields = [
+    fields = (
         "number", "backend", "model", "outcome", "error", "prompt_tokens",
         "cached_tokens", "completion_tokens", "queue_ms", "ttft_ms", "duration_ms",
         "cost_usd",
-    ]  # fmt: skip
+    )  # fmt: skip
     readonly_fields = fields
 
 

@@ -35,7 +35,14 @@ class SiteAdmin(admin.ModelAdmin):
 class SystemPromptAdmin(admin.ModelAdmin):
     """Versions of the system prompts: saving makes a new one, none is ever changed."""
 
-    list_display = ["site", "version", "is_active", "comment", "created_by", "created_at"]
+    list_display = [
+        "site",
+        "version",
+        "is_active",
+        "comment",
+        "created_by",
+        "created_at",
+    ]
     list_filter = ["site", "is_active"]
     actions = ["activate"]
     fields = ["site", "content", "comment", "version", "is_active", "created_by"]

@@ -56,9 +56,7 @@ def produce(turn_id: UUID) -> UUID | None:
     turn = turns.claim(turn_id)
     if turn is None:
         return None
-    events.publish(
-        turn.conversation_id, events.turn_changed(turn, turn.question.seq)
-    )
+    events.publish(turn.conversation_id, events.turn_changed(turn, turn.question.seq))
     try:
         with watch.looking_after(turn) as cancel:
             _answer(turn, cancel)

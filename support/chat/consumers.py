@@ -130,11 +130,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         try:
             await act(self, frame, conversation_id)
         except services.ContentInvalid as error:
-            await self._refuse(error.code, error.message, frame)
+            await self._refuse(error.code, str(error), frame)
         except rate_limits.RateLimited as error:
-            await self._refuse(
-                "rate_limited", str(error), frame, error.retry_after_ms
-            )
+            await self._refuse("rate_limited", str(error), frame, error.retry_after_ms)
         except ObjectDoesNotExist:
             await self._refuse("not_found", "There is no such thing here.", frame)
         except DatabaseError:
@@ -166,9 +164,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _hand_off(self, frame: frames.Handoff, conversation_id: UUID) -> None:
         await database_sync_to_async(services.request_handoff)(conversation_id)
 
-    async def _show_history(
-        self, frame: frames.History, conversation_id: UUID
-    ) -> None:
+    async def _show_history(self, frame: frames.History, conversation_id: UUID) -> None:
         read = database_sync_to_async(_read_history)
         await self._send(await read(conversation_id, frame.before_seq))
 
@@ -245,7 +241,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 "status": progress.status,
                 "last_seq": progress.last_seq,
                 "has_more": progress.has_more,
-                "limits": limits(),
+                "limits": rate_limits.describe_limits(),
             }
         )
         await self._show(progress)
@@ -342,9 +338,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             self._cursor = cursor = _Cursor(str(turn.id), attempt)
         rest = text[cursor.offset :]
         if rest:
-            await self._send(
-                events.text_arrived(turn.id, attempt, cursor.offset, rest)
-            )
+            await self._send(events.text_arrived(turn.id, attempt, cursor.offset, rest))
             cursor.offset += len(rest)
 
     async def _refuse(
@@ -395,17 +389,6 @@ def _parse(text_data: str | None) -> frames.ClientFrame:
     if len(text_data.encode("utf-8", "surrogatepass")) > settings.FRAME_BYTES:
         raise _FrameTooBig
     return frames.parse_frame(text_data)
-
-
-def limits() -> dict[str, int]:
-    """Return the limits that a client is told."""
-    return {
-        "message_characters": settings.MESSAGE_CHARACTERS,
-        "frame_bytes": settings.FRAME_BYTES,
-        "frames_per_minute": settings.FRAMES_PER_MINUTE,
-        "messages_per_minute": settings.MESSAGES_PER_MINUTE,
-        "sockets_per_conversation": settings.SOCKETS_PER_CONVERSATION,
-    }
 
 
 def _message_frames(progress: Progress) -> list[Frame]:

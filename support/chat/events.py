@@ -8,6 +8,8 @@ database or the reply buffer.
 import asyncio
 import logging
 import threading
+from concurrent.futures import Future
+from typing import Any
 from uuid import UUID
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -156,7 +158,7 @@ class _Publisher:
         return self._loop
 
 
-def _log_failure(future: "asyncio.Future[None]") -> None:  # type: ignore[type-arg]
+def _log_failure(future: "Future[Any]") -> None:
     if not future.cancelled() and future.exception() is not None:
         logger.warning("event not published: %s", future.exception())
 

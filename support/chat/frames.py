@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +11,7 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _MAX_INTEGER = 2**31 - 1
 
 
-class BadFrame(ValueError):
+class BadFrame(ValueError):  # noqa: N818 - says what happened
     """The frame does not follow the protocol; the message says why."""
 
 
@@ -149,7 +149,7 @@ def _rate(frame: Mapping[str, object]) -> Rate:
     return Rate(_uuid(frame, "message"), rating)
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[Mapping[str, object]], ClientFrame]] = {
     "hello": _hello,
     "token": lambda frame: Token(_text(frame, "token", 2048)),
     "send": _send,

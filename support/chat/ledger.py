@@ -10,7 +10,7 @@ from support.models import Attempt, AttemptOutcome, Turn
 
 
 class Ledger:
-    """Books the calls of one claimed turn. Numbers go on where an earlier worker stopped."""
+    """Books the calls of one claimed turn, numbered on from earlier workers' calls."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn

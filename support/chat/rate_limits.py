@@ -86,3 +86,14 @@ class FrameAllowance:
         if not self.limiter.hit(self.item):
             self.num_refused += 1
             raise RateLimited(_wait_ms(self.limiter, self.item))
+
+
+def describe_limits() -> dict[str, int]:
+    """Return the limits that a client is told."""
+    return {
+        "message_characters": settings.MESSAGE_CHARACTERS,
+        "frame_bytes": settings.FRAME_BYTES,
+        "frames_per_minute": settings.FRAMES_PER_MINUTE,
+        "messages_per_minute": settings.MESSAGES_PER_MINUTE,
+        "sockets_per_conversation": settings.SOCKETS_PER_CONVERSATION,
+    }

@@ -23,7 +23,10 @@ class ReplyWriter:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self._start_text()
+        self._written = ""
+        self._waiting: list[str] = []
+        self._flushed_s = float("-inf")
+        self._saved_s = monotonic()
 
     @property
     def text(self) -> str:
@@ -62,12 +65,7 @@ class ReplyWriter:
         """Void the text in the open: what comes next is a new attempt at offset 0."""
         if not turns.begin_again(self._turn):
             raise TurnLost
-        self._start_text()
+        self._written, self._flushed_s = "", float("-inf")
+        self._waiting.clear()
         turn = self._turn
         events.publish(turn.conversation_id, events.reply_reset(turn.id, turn.attempt))
-
-    def _start_text(self) -> None:
-        self._written = ""
-        self._waiting: list[str] = []
-        self._flushed_s = float("-inf")
-        self._saved_s = monotonic()

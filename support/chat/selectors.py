@@ -70,9 +70,7 @@ def read_history(conversation_id: UUID, before_seq: int) -> tuple[list[Message],
     """
     newest = list(
         _with_turns(
-            Message.objects.filter(
-                conversation_id=conversation_id, seq__lt=before_seq
-            )
+            Message.objects.filter(conversation_id=conversation_id, seq__lt=before_seq)
         ).order_by("-seq")[: HISTORY_MESSAGES + 1]
     )
     return newest[:HISTORY_MESSAGES][::-1], len(newest) > HISTORY_MESSAGES

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
@@ -28,8 +28,12 @@ HANDOFF_TEXT = (
 )
 
 
-class ContentInvalid(ValidationError):
+class ContentInvalid(Exception):  # noqa: N818 - says what happened
     """The text cannot be accepted; `code` is the protocol's error code."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,7 @@ def check_content(content: str) -> None:
         )
 
 
-def _find_known(
-    conversation_id: UUID, client_id: str, content: str
-) -> Accepted | None:
+def _find_known(conversation_id: UUID, client_id: str, content: str) -> Accepted | None:
     message = (
         Message.objects.filter(conversation_id=conversation_id, client_id=client_id)
         .select_related("asked_turn")
@@ -122,9 +124,9 @@ def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:
         if turns.finish(turn, stopped):
             _queue_next(conversation_id)
             return
-    Turn.objects.filter(
-        pk=turn_id, attempt=attempt, state=TurnState.RUNNING
-    ).update(is_stop_requested=True)
+    Turn.objects.filter(pk=turn_id, attempt=attempt, state=TurnState.RUNNING).update(
+        is_stop_requested=True
+    )
 
 
 def _queue_next(conversation_id: UUID) -> None:

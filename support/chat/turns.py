@@ -177,7 +177,7 @@ def finish(turn: Turn, reply: Reply) -> bool:
     return True
 
 
-def append_message(  # noqa: PLR0913 - the columns of a message
+def append_message(
     conversation: Conversation,
     role: Role,
     content: str,

@@ -13,9 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods
 
 from support.chat import rate_limits, visitors
-from support.chat.consumers import limits
 from support.models import Site
-
 
 
 class RequestRefused(Exception):  # noqa: N818 - says what happened
@@ -118,7 +116,7 @@ def widget_config(request: HttpRequest) -> JsonResponse:
             "greeting": site.greeting,
             "suggested_questions": site.questions,
             "accent_color": site.accent_color,
-            "limits": limits(),
+            "limits": rate_limits.describe_limits(),
         }
     )
 

@@ -94,7 +94,9 @@ def renew_session(site: Site, renewal: str) -> Session:
     if visitor is None:
         raise PermissionDenied("This conversation cannot be continued.")
     Visitor.objects.filter(pk=visitor.pk).update(last_seen_at=timezone.now())
-    return Session(visitor.conversation, sign_token(visitor.conversation, site), renewal)
+    return Session(
+        visitor.conversation, sign_token(visitor.conversation, site), renewal
+    )
 
 
 def sign_token(conversation: Conversation, site: Site) -> str:

@@ -35,7 +35,7 @@ class TurnWatch:
 
     @contextmanager
     def looking_after(self, turn: Turn) -> Iterator[CancelToken]:
-        """Keep the lease of a claimed turn; the token is cancelled when it is unwanted."""
+        """Keep a claimed turn's lease; its token is cancelled when it is unwanted."""
         cancel = CancelToken()
         with self._lock:
             self._held[turn.id] = (turn, cancel)

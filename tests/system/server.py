@@ -10,10 +10,12 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.protocol import client_frame_errors, server_frame_errors
 
@@ -63,7 +65,10 @@ class Server:
 
     def query(self, code: str) -> str:
         """Run Python in the server's Django; return what it prints."""
-        code = "from support.models import *; from inference.models import Backend; " + code
+        code = (
+            "from support.models import *; from inference.models import Backend; "
+            + code
+        )
         return self.manage("shell", "--no-imports", "-c", code).strip()
 
     def use_scripts(self, *scripts: str) -> None:
@@ -130,7 +135,8 @@ class Visitor:
         self.server = server
         session = server.post("/widget/session", {"site": "demo"})
         self.renewal = session["renewal"]
-        self.socket = None
+        self.opened: Any = None
+        self.socket: Any = None
         self.messages: dict[int, dict] = {}
         self.shown: dict[str, tuple[int, str]] = {}
         self.views: dict[str, list[tuple[int, str]]] = {}
@@ -144,7 +150,7 @@ class Visitor:
         body = {"site": "demo", "renewal": self.renewal}
         token = self.server.post("/widget/session", body)["token"]
         address = f"ws://127.0.0.1:{self.server.port}/ws/chat/"
-        self.opened = connect(address, origin=self.server.url)
+        self.opened = connect(address, origin=Origin(self.server.url))
         self.socket = self.opened.__enter__()
         hello = {"type": "hello", "protocol": 1, "token": token}
         hello["last_seq"] = self.last_seq
@@ -200,7 +206,7 @@ class Visitor:
             pass
 
     def _show(self, frame: dict) -> None:
-        kind, turn = frame["type"], frame.get("turn")
+        kind, turn = frame["type"], frame.get("turn", "")
         if kind in ("message", "done"):
             message = frame["message"]
             known = self.messages.setdefault(message["seq"], message)

@@ -127,7 +127,12 @@ def test_fifty_sockets_with_one_frame_store_one_message(server, visitor):
         tab.disconnect()
     acks = {str(tab.acks["client-of-all"]) for tab in tabs}
     assert len(acks) == 1
-    assert server.query("print(Turn.objects.count(), Message.objects.filter(role='user').count())") == "1 1"
+    assert (
+        server.query(
+            "print(Turn.objects.count(), Message.objects.filter(role='user').count())"
+        )
+        == "1 1"
+    )
 
 
 def test_all_observers_see_one_order_and_nobody_elses_text(server, visitor):

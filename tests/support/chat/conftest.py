@@ -31,17 +31,17 @@ class Client:
         assert client_frame_errors(frame) == []
         await self.communicator.send_to(text_data=json.dumps(frame))
 
-    async def receive(self, timeout: float = 5) -> dict:
-        frame = json.loads(await self.communicator.receive_from(timeout))
+    async def receive(self, wait_s: float = 5) -> dict:
+        frame = json.loads(await self.communicator.receive_from(wait_s))
         assert server_frame_errors(frame) == []
         return frame
 
-    async def receive_until(self, kind: str, timeout: float = 10) -> list[dict]:
+    async def receive_until(self, kind: str, wait_s: float = 10) -> list[dict]:
         """Return the frames up to and with the first one of a type."""
         frames = []
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(wait_s):
             while not frames or frames[-1]["type"] != kind:
-                frames.append(await self.receive(timeout))
+                frames.append(await self.receive(wait_s))
         return frames
 
     async def find(self, kind: str) -> dict:
@@ -103,7 +103,6 @@ def answer():
 
 
 def _produce(turn_id):
-
 
     try:
         return answering.produce(UUID(str(turn_id)))

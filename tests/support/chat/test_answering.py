@@ -19,7 +19,10 @@ def test_stores_the_reply():
     make_backend("say Yes.")
     turn = produce(make_turn(content="Is it?"))
     assert turn.state == TurnState.ANSWERED
-    assert contents(turn.conversation) == [(1, "user", "Is it?"), (2, "assistant", "Yes.")]
+    assert contents(turn.conversation) == [
+        (1, "user", "Is it?"),
+        (2, "assistant", "Yes."),
+    ]
 
 
 def test_remembers_the_prompts_version():

@@ -6,9 +6,9 @@ import json
 import pytest
 from asgiref.sync import sync_to_async
 
-from support.chat import services, sockets, turns
+from support.chat import sockets, turns, visitors
 from support.chat.reply_buffer import reply_buffer
-from support.models import Message, Turn, TurnState
+from support.models import Message, Role, Turn, TurnState
 from tests.factories import (
     change_turn,
     contents,
@@ -52,9 +52,7 @@ class TestGettingIn:
     async def test_a_wrong_token_is_sent_away(self, conversation, connect):
         async with connect(conversation, hello=False) as client:
             client.token += "x"
-            await client.send(
-                type="hello", protocol=1, token=client.token, last_seq=0
-            )
+            await client.send(type="hello", protocol=1, token=client.token, last_seq=0)
             assert await client.close_code() == 4401
 
     async def test_frames_before_the_hello_are_sent_away(self, conversation, connect):
@@ -70,9 +68,7 @@ class TestGettingIn:
     @pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
     async def test_another_origin_is_sent_away(self, conversation, connect, origin):
         async with connect(conversation, hello=False, origin=origin) as client:
-            await client.send(
-                type="hello", protocol=1, token=client.token, last_seq=0
-            )
+            await client.send(type="hello", protocol=1, token=client.token, last_seq=0)
             assert await client.close_code() == 4403
 
     async def test_an_expired_token_opens_nothing(
@@ -80,9 +76,7 @@ class TestGettingIn:
     ):
         settings.TOKEN_LIFETIME_S = 0
         async with connect(conversation, hello=False) as client:
-            await client.send(
-                type="hello", protocol=1, token=client.token, last_seq=0
-            )
+            await client.send(type="hello", protocol=1, token=client.token, last_seq=0)
             assert await client.close_code() == 4401
 
     async def test_too_many_sockets_are_sent_away(
@@ -90,9 +84,7 @@ class TestGettingIn:
     ):
         settings.SOCKETS_PER_CONVERSATION = 1
         async with connect(conversation), connect(conversation, hello=False) as second:
-            await second.send(
-                type="hello", protocol=1, token=second.token, last_seq=0
-            )
+            await second.send(type="hello", protocol=1, token=second.token, last_seq=0)
             assert await second.close_code() == 4429
 
     async def test_closed_sockets_are_not_counted(self, conversation, connect):
@@ -110,9 +102,8 @@ class TestGettingIn:
             assert (await client.receive())["code"] == "token_expired"
             settings.TOKEN_LIFETIME_S = 60
             site = await sync_to_async(lambda: conversation.site)()
-            from support.chat.visitors import sign_token
-
-            await client.send(type="token", token=sign_token(conversation, site))
+            token = visitors.sign_token(conversation, site)
+            await client.send(type="token", token=token)
             await client.send(type="handoff")
             assert (await client.receive())["type"] == "status"
 
@@ -148,7 +139,8 @@ class TestSending:
         assert await Turn.objects.acount() == 1
 
     @pytest.mark.parametrize(
-        ("content", "code"), [(" \n ", "empty"), ("\x00", "empty"), ("x" * 2001, "too_long")]
+        ("content", "code"),
+        [(" \n ", "empty"), ("\x00", "empty"), ("x" * 2001, "too_long")],
     )
     async def test_a_bad_text_is_refused_in_words(
         self, conversation, connect, content, code
@@ -162,9 +154,7 @@ class TestSending:
         async with connect(conversation) as client:
             assert (await client.ask("𝄞" * 2000))["seq"] == 1
 
-    async def test_too_many_messages_are_refused(
-        self, conversation, connect, settings
-    ):
+    async def test_too_many_messages_are_refused(self, conversation, connect, settings):
         settings.MESSAGES_PER_MINUTE = 2
         async with connect(conversation) as client:
             await client.ask("one")
@@ -190,7 +180,9 @@ class TestSending:
 
 
 class TestBadFrames:
-    @pytest.mark.parametrize("text", ["", "{", "[]", '{"type": "nonsense"}', "[" * 9000])
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", '{"type": "nonsense"}', "[" * 9000]
+    )
     async def test_the_socket_survives(self, conversation, connect, text):
         async with connect(conversation) as client:
             frame = {"type": "websocket.receive", "text": text}
@@ -308,7 +300,10 @@ class TestStreaming:
             ack = await client.ask("count")
             await client.send(type="stop", turn=ack["turn"], attempt=0)
             done = await client.find("done")
-        assert (done["state"], done["message"]["notice"]) == ("stopped", "reply_stopped")
+        assert (done["state"], done["message"]["notice"]) == (
+            "stopped",
+            "reply_stopped",
+        )
 
     async def test_closing_the_tab_stops_nothing(self, conversation, connect, answer):
         await sync_to_async(make_backend)(SLOW)
@@ -360,7 +355,9 @@ class TestReplay:
             replay = await client.hello(last_seq=99)
         assert [f["message"]["seq"] for f in replay if f["type"] == "message"] == [1]
 
-    async def test_older_messages_come_on_request(self, conversation, connect, settings):
+    async def test_older_messages_come_on_request(
+        self, conversation, connect, settings
+    ):
         settings.MESSAGES_PER_MINUTE = 1000
         for number in range(103):
             await sync_to_async(make_turn)(conversation, f"message {number}")
@@ -424,9 +421,7 @@ class TestOtherActions:
 def _finish_without_event(turn):
     """End a turn as a worker in another process does, whose event was lost."""
     claimed = turns.claim(turn.id)
-    message = services.turns.append_message(
-        claimed.conversation, "assistant", "the end", past(0)
+    message = turns.append_message(
+        claimed.conversation, Role.ASSISTANT, "the end", past(0)
     )
-    change_turn(
-        turn, state=TurnState.ANSWERED, reply=message, finished_at=past(0)
-    )
+    change_turn(turn, state=TurnState.ANSWERED, reply=message, finished_at=past(0))

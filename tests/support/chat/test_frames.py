@@ -1,6 +1,7 @@
 """Frames that come in: the good ones parse, all others are refused alike."""
 
 import json
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
@@ -65,10 +66,13 @@ def test_refuses_everything_else(text):
         frames.parse_frame(text)
 
 
-@given(st.text() | st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
-       lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(json.dumps))
+@given(
+    st.text()
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(json.dumps)
+)
 def test_never_raises_anything_else(text):
-    try:
-        frames.parse_frame(text)
-    except frames.BadFrame as error:
-        assert str(error)
+    with suppress(frames.BadFrame):
+        assert isinstance(frames.parse_frame(text), frames.ClientFrame)

@@ -16,25 +16,32 @@ from tests.factories import (
     past,
 )
 
+
+def claim(turn_id) -> Turn:
+    claimed = turns.claim(turn_id)
+    assert claimed is not None
+    return claimed
+
+
 ANSWER = turns.Reply(TurnState.ANSWERED, "the answer")
 
 
 @pytest.mark.django_db
 class TestClaim:
     def test_makes_the_attempt_one_larger(self):
-        claimed = turns.claim(make_turn().id)
+        claimed = claim(make_turn().id)
         assert (claimed.state, claimed.attempt) == (TurnState.RUNNING, 1)
 
     def test_is_refused_while_the_lease_holds(self):
         turn = make_turn()
-        turns.claim(turn.id)
+        claim(turn.id)
         assert turns.claim(turn.id) is None
 
     def test_is_granted_after_the_lease(self):
         turn = make_turn()
-        turns.claim(turn.id)
+        claim(turn.id)
         change_turn(turn, lease_until=past(1))
-        assert turns.claim(turn.id).attempt == 2
+        assert claim(turn.id).attempt == 2
 
     @pytest.mark.parametrize("num_claims", [3, 4])
     def test_is_refused_after_three_workers(self, num_claims):
@@ -45,7 +52,7 @@ class TestClaim:
         conversation = make_conversation()
         first, second = make_turn(conversation), make_turn(conversation)
         assert turns.claim(second.id) is None
-        turns.finish(turns.claim(first.id), ANSWER)
+        turns.finish(claim(first.id), ANSWER)
         assert turns.claim(second.id) is not None
 
     def test_of_a_deleted_turn_is_quiet(self):
@@ -58,29 +65,29 @@ class TestClaim:
 class TestFencing:
     def test_a_replaced_worker_cannot_finish(self):
         turn = make_turn()
-        old = turns.claim(turn.id)
+        old = claim(turn.id)
         change_turn(turn, lease_until=past(1))
-        new = turns.claim(turn.id)
+        new = claim(turn.id)
         assert not turns.finish(old, turns.Reply(TurnState.ANSWERED, "late"))
         assert turns.finish(new, ANSWER)
         assert contents(turn.conversation)[1:] == [(2, "assistant", "the answer")]
 
     def test_a_turn_ends_once(self):
-        claimed = turns.claim(make_turn().id)
+        claimed = claim(make_turn().id)
         assert turns.finish(claimed, ANSWER)
         assert not turns.finish(claimed, ANSWER)
         assert Message.objects.count() == 2
 
     def test_a_replaced_worker_cannot_keep_a_checkpoint(self):
         turn = make_turn()
-        old = turns.claim(turn.id)
+        old = claim(turn.id)
         change_turn(turn, lease_until=past(1))
-        turns.claim(turn.id)
+        claim(turn.id)
         assert not turns.save_checkpoint(old, "late")
 
     def test_a_replaced_worker_learns_it_from_the_watch(self):
         turn = make_turn()
-        claimed = turns.claim(turn.id)
+        claimed = claim(turn.id)
         assert turns.find_unwanted({turn.id: claimed.attempt}) == set()
         change_turn(turn, attempt=2)
         assert turns.find_unwanted({turn.id: claimed.attempt}) == {turn.id}
@@ -91,12 +98,12 @@ def test_of_many_claims_at_once_one_wins():
     turn = make_turn()
     claims, barrier = [], threading.Barrier(8)
 
-    def claim():
+    def race():
         barrier.wait()
         claims.append(turns.claim(turn.id))
         connection.close()
 
-    threads = [threading.Thread(target=claim) for _ in range(8)]
+    threads = [threading.Thread(target=race) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -118,7 +125,7 @@ class TestReaper:
     def test_takes_over_a_dead_workers_turn(self):
         make_backend("say rescued")
         turn = make_turn()
-        turns.claim(turn.id)
+        claim(turn.id)
         change_turn(turn, lease_until=past(1))
         assert reaper.reap() == [turn.id]
         answering.produce(turn.id)
@@ -136,11 +143,11 @@ class TestReaper:
 
     def test_closes_the_calls_of_a_dead_worker(self):
         turn = make_turn()
-        claimed = turns.claim(turn.id)
+        claimed = claim(turn.id)
         Attempt.objects.create(
             turn=turn, number=1, turn_attempt=claimed.attempt, backend="dead",
             queue_ms=1, started_at=past(20),
         )  # fmt: skip
         change_turn(turn, lease_until=past(1))
-        turns.claim(turn.id)
+        claim(turn.id)
         assert Attempt.objects.get().outcome == "lost"

@@ -14,24 +14,33 @@ SHOP = "https://shop.example"
 
 @pytest.fixture
 def site():
-    return make_site(key="shop", allowed_origins=SHOP, suggested_questions="One?\n\nTwo?")
+    return make_site(
+        key="shop", allowed_origins=SHOP, suggested_questions="One?\n\nTwo?"
+    )
 
 
 def post_session(client, body, origin=SHOP):
     return client.post(
-        "/widget/session", json.dumps(body), "application/json", headers={"Origin": origin}
+        "/widget/session",
+        json.dumps(body),
+        "application/json",
+        headers={"Origin": origin},
     )
 
 
 class TestSession:
     def test_starts_a_conversation(self, client, site):
         answer = post_session(client, {"site": "shop"}).json()
-        assert Conversation.objects.get().pk.hex == answer["conversation"].replace("-", "")
+        assert Conversation.objects.get().pk.hex == answer["conversation"].replace(
+            "-", ""
+        )
         assert {"token", "renewal", "expires_in_s"} <= set(answer)
 
     def test_renews_the_same_conversation(self, client, site):
         first = post_session(client, {"site": "shop"}).json()
-        again = post_session(client, {"site": "shop", "renewal": first["renewal"]}).json()
+        again = post_session(
+            client, {"site": "shop", "renewal": first["renewal"]}
+        ).json()
         assert again["conversation"] == first["conversation"]
 
     def test_allows_the_page_to_read_it(self, client, site):
@@ -66,7 +75,9 @@ class TestSession:
 
     def test_refuses_too_many(self, client, site, settings):
         settings.SESSIONS_PER_HOUR = 2
-        statuses = [post_session(client, {"site": "shop"}).status_code for _ in range(3)]
+        statuses = [
+            post_session(client, {"site": "shop"}).status_code for _ in range(3)
+        ]
         assert statuses == [200, 200, 429]
 
     def test_a_preflight_is_answered(self, client, site):

@@ -84,7 +84,9 @@ class TestSessions:
         with pytest.raises(visitors.TokenExpired):
             visitors.read_token(session.token)
 
-    @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: "x" + t, lambda t: ""])
+    @pytest.mark.parametrize(
+        "change", [lambda t: t[:-1], lambda t: "x" + t, lambda t: ""]
+    )
     def test_a_changed_token_is_refused(self, change):
         session = visitors.start_session(make_site())
         with pytest.raises(visitors.TokenInvalid):
