@@ -3,14 +3,19 @@
 import json
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import (
+    conditional_page,
+    require_GET,
+    require_http_methods,
+)
 
 from support.chat import rate_limits, visitors
 from support.models import Site
@@ -92,12 +97,13 @@ def find_site(request: HttpRequest, key: object) -> Site:
 
 @require_GET
 @cache_control(max_age=300, public=True)
-def widget_script(request: HttpRequest) -> FileResponse:
+@conditional_page
+def widget_script(request: HttpRequest) -> HttpResponse:
     """Return the widget under an address that never changes."""
     path = finders.find("support/widget.js")
     if path is None:
         raise Http404("widget.js is not installed")
-    response = FileResponse(open(path, "rb"), content_type="text/javascript")  # noqa: SIM115 - the response closes it
+    response = HttpResponse(Path(path).read_bytes(), content_type="text/javascript")
     response["Access-Control-Allow-Origin"] = "*"
     response["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response

@@ -112,7 +112,13 @@ def test_the_script_may_be_used_everywhere(client):
     response = client.get("/widget.js")
     assert response["Content-Type"] == "text/javascript"
     assert response["Access-Control-Allow-Origin"] == "*"
-    assert b"attachShadow" in b"".join(response.streaming_content)
+    assert b"attachShadow" in response.content
+
+
+def test_the_script_is_not_sent_again_unchanged(client):
+    tag = client.get("/widget.js")["ETag"]
+    again = client.get("/widget.js", headers={"If-None-Match": tag})
+    assert again.status_code == 304
 
 
 def test_pages_carry_a_strict_policy(client):
