@@ -47,7 +47,7 @@ class Breaker:
         self._num_failures = 0
         self._num_openings = 0
         self._open_until_s: float | None = None
-        self._trial_runs = False
+        self._trial_s: float | None = None
 
     @property
     def state(self) -> BreakerState:
@@ -56,11 +56,14 @@ class Breaker:
             return self._state()
 
     def allows_call(self) -> bool:
-        """Return whether a call may be made now; in half open, claim the one trial."""
+        """Return whether a call may be made now; in half open, claim the one trial.
+
+        A trial that nobody reports on is given up after the longest pause.
+        """
         with self._lock:
             state = self._state()
-            if state is BreakerState.HALF_OPEN and not self._trial_runs:
-                self._trial_runs = True
+            if state is BreakerState.HALF_OPEN and not self._has_trial():
+                self._trial_s = self._clock()
                 return True
             return state is BreakerState.CLOSED
 
@@ -69,18 +72,18 @@ class Breaker:
         with self._lock:
             self._num_failures = self._num_openings = 0
             self._open_until_s = None
-            self._trial_runs = False
+            self._trial_s = None
 
     def record_cancelled(self) -> None:
         """Learn nothing, but let the next trial begin."""
         with self._lock:
-            self._trial_runs = False
+            self._trial_s = None
 
     def record_failure(self, error: BackendError) -> None:
         """Count a failure; open when it was a trial, the last of several, or final."""
         with self._lock:
             state = self._state()
-            self._trial_runs = False
+            self._trial_s = None
             if not error.is_backends_fault:
                 return
             self._num_failures += 1
@@ -88,6 +91,11 @@ class Breaker:
                 return
             if state is BreakerState.HALF_OPEN or self._opens_on(error):
                 self._open(error)
+
+    def _has_trial(self) -> bool:
+        if self._trial_s is None:
+            return False
+        return self._clock() < self._trial_s + self._policy.max_pause_s
 
     def _opens_on(self, error: BackendError) -> bool:
         is_clear = isinstance(error, AuthenticationFailed) or (

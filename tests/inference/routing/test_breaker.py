@@ -67,6 +67,14 @@ def test_a_cancelled_trial_lets_the_next_begin(breaker, clock):
     assert breaker.allows_call()
 
 
+def test_a_trial_that_is_never_reported_does_not_block_for_ever(breaker, clock):
+    fail(breaker, 3)
+    clock.now_s += 5
+    breaker.allows_call()
+    clock.now_s += 60
+    assert breaker.allows_call()
+
+
 def test_failed_trials_double_the_pause_up_to_the_longest(breaker, clock):
     fail(breaker, 3)
     pauses = []
