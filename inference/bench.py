@@ -2,7 +2,8 @@
 
 Asks questions over help articles from 1, 4, 8 and 16 threads at once, with and
 without prefix reuse, and prints a Markdown table. Every thread asks its questions
-one after another; no two questions are alike, all share the system prompt.
+one after another. Prompts are as different as those of real visitors: they share the
+system prompt, and the articles behind it differ.
 """
 
 import argparse
@@ -91,8 +92,11 @@ def build_requests(max_tokens: int) -> Iterator[CompletionRequest]:
     """Yield requests without end, in the form of the application's prompts."""
     for number in itertools.count():
         articles = [ARTICLES[(number + step) % len(ARTICLES)] for step in range(3)]
-        passages = "\n\n".join(f"[{n}] {text}" for n, text in enumerate(articles, 1))
-        question = f"{QUESTIONS[number % len(QUESTIONS)]} (ticket {1000 + number})"
+        passages = "\n\n".join(
+            f"[{place}] Shop {number}: {text}"
+            for place, text in enumerate(articles, start=1)
+        )
+        question = QUESTIONS[number % len(QUESTIONS)]
         text = f"Help articles:\n\n{passages}\n\nQuestion: {question}"
         messages = (ChatMessage("system", SYSTEM), ChatMessage("user", text))
         yield CompletionRequest(messages, max_tokens)
@@ -173,7 +177,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--each", type=int, default=8, help="questions per thread")
     parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=None, help="default: all cores")
+    parser.add_argument("--threads", type=int, default=None, help="default: by model")
     parser.add_argument("--batch", type=int, default=256, help="tokens per step")
     parser.add_argument("--gpu-layers", type=int, default=0)
     return parser.parse_args()

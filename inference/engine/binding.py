@@ -5,7 +5,6 @@ at a time, and two threads on one of its objects abort the process.
 """
 
 import ctypes
-import os
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from inference.engine.chat_template import ChatTemplate, Segment, find_template
 from inference.engine.config import EngineConfig
+from inference.engine.cpus import choose_num_threads, count_usable_cpus
 from inference.engine.kv_cache import CopyPrefix, Operation
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Step
@@ -127,7 +127,10 @@ class LlamaRunner:
         # The default keeps logits for a whole batch: 150 MB with a large vocabulary.
         params.n_outputs_max = config.num_slots
         params.kv_unified = True
-        params.n_threads = config.num_threads or os.cpu_count() or 1
+        num_parameters = int(llama_cpp.llama_model_n_params(self._model))
+        params.n_threads = config.num_threads or choose_num_threads(
+            num_parameters, count_usable_cpus()
+        )
         params.n_threads_batch = params.n_threads
         params.no_perf = True
         # On a CPU flash attention accumulates in 16 bits, and differently for one row

@@ -10,8 +10,10 @@ class EngineConfig:
     `num_cells` is the number of tokens that all sequences together may keep in the
     KV cache; what the model or llama.cpp makes of it is read back after loading.
     `max_sequences` run at once, `max_waiting` more may queue. `num_threads` None
-    takes every core. `template` names the chat template where the model file does
-    not tell.
+    chooses by the size of the model and the processors (`cpus.py`). `template` names
+    the chat template where the model file does not tell.
+    With `quotes` a quotable sentence of a request, once begun, is quoted to its end;
+    `quote_lean` is added to the logits of tokens that begin one.
     """
 
     model_path: str
@@ -24,6 +26,8 @@ class EngineConfig:
     num_gpu_layers: int = 0
     reuse_prefixes: bool = True
     template: str | None = None
+    quotes: bool = False
+    quote_lean: float = 0.0
 
     def __post_init__(self) -> None:
         if self.max_sequences < 1 or self.max_retained < 0 or self.max_waiting < 0:

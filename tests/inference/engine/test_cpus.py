@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from inference.engine.cpus import count_usable_cpus
+from inference.engine.cpus import choose_num_threads, count_usable_cpus
 
 
 @pytest.fixture
@@ -28,3 +28,11 @@ def test_a_small_quota_is_still_one(quota_file):
 
 def test_a_system_without_cgroups_has_no_quota(quota_file):
     assert count_usable_cpus(quota_file) >= 1
+
+
+@pytest.mark.parametrize(
+    ("num_parameters", "num_cpus", "num_threads"),
+    [(4_000_000, 16, 1), (500_000_000, 16, 15), (500_000_000, 1, 1)],
+)
+def test_leaves_a_processor_to_the_others(num_parameters, num_cpus, num_threads):
+    assert choose_num_threads(num_parameters, num_cpus) == num_threads
