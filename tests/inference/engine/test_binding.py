@@ -15,23 +15,27 @@ from inference.engine.wire import Finished, Text
 from inference.errors import ModelError
 from inference.types import ChatMessage, CompletionRequest
 
-ARTICLES = "Help articles: none\n\nQuestion: "
 SYSTEM = ChatMessage("system", "You are Fern, the assistant of Fernhill Outfitters.")
+ARTICLES = [
+    "Repairs\nWe mend tents, packs and boots in our own workshop. A repair takes nine"
+    " days on average.",
+    "Kayak rental\nA kayak can be rented from April to October. The deposit is 80"
+    " euros.",
+    "Delivery\nParcels leave the warehouse before noon. Delivery takes two working"
+    " days.",
+    "Returns\nUnused items can be sent back within 45 days. The label lies in the box.",
+]
 QUESTIONS = [
-    "Where is my tent?",
-    "Can I rent a kayak for two days?",
-    "hi",
-    "How long do returns take, and who pays for the parcel back to you?",
-    "thank you!",
-    "Do you mend zips on packs that were bought elsewhere?",
-    "What is the weight limit of the blue bike rack",
-    "Is the shop in Harrow Street open on sundays",
+    "How long does a repair take?",
+    "What is the deposit for a kayak?",
+    "When does my parcel leave the warehouse?",
+    "Where do I find the label?",
 ]
 
 
 @pytest.fixture(scope="module")
 def runner(model_path):
-    runner = LlamaRunner(EngineConfig(model_path, num_cells=1024, num_threads=1))
+    runner = LlamaRunner(EngineConfig(model_path, num_cells=2560, num_threads=1))
     yield runner
     runner.close()
 
@@ -51,8 +55,21 @@ def compute(runner, *chunks, operations=()):
     return outcome, runner.logits_of(0).copy()
 
 
-def ask(question, max_tokens=40):
-    return CompletionRequest((SYSTEM, ChatMessage("user", question)), max_tokens)
+def ask(question, articles=(), max_tokens=48):
+    passages = [f"[{number}] {text}" for number, text in enumerate(articles, 1)]
+    block = ":\n\n" + "\n\n".join(passages) if passages else " none"
+    content = f"Help articles{block}\n\nQuestion: {question}"
+    return CompletionRequest((SYSTEM, ChatMessage("user", content)), max_tokens)
+
+
+def ask_sixteen():
+    """Four questions, each over the articles in four orders."""
+    return {
+        f"{number}": ask(
+            QUESTIONS[number % 4], ARTICLES[number // 4 :] + ARTICLES[: number // 4]
+        )
+        for number in range(16)
+    }
 
 
 def answer(runner, requests, **config):
@@ -82,6 +99,17 @@ def _clear(runner):
     runner.compute(Step(tuple(Truncate(s, 0) for s in range(runner.num_slots))))
 
 
+class CellLimit:
+    """A runner whose cache looks smaller than it is."""
+
+    def __init__(self, runner, num_cells):
+        self._runner = runner
+        self.num_cells = num_cells
+
+    def __getattr__(self, name):
+        return getattr(self._runner, name)
+
+
 def test_reads_markup_as_special_and_text_as_text(runner):
     marker = runner.template.markers[0]
     assert len(runner.tokenize([Segment(marker, is_markup=True)])) == 1
@@ -101,7 +129,7 @@ def test_the_end_token_has_no_text(runner):
 
 
 def test_a_copied_prefix_computes_the_same(runner):
-    tokens = runner.tokenize([Segment(ARTICLES * 3, is_markup=False)])
+    tokens = runner.tokenize([Segment(ARTICLES[0], is_markup=False)])
     _, whole = compute(runner, chunk(0, 0, tokens))
     shared = len(tokens) - 1
     _, copied = compute(
@@ -113,7 +141,7 @@ def test_a_copied_prefix_computes_the_same(runner):
 
 
 def test_an_aborted_step_can_be_computed_again(runner):
-    tokens = runner.tokenize([Segment(ARTICLES * 8, is_markup=False)])[:128]
+    tokens = runner.tokenize([Segment(ARTICLES[0] * 9, is_markup=False)])[:128]
     runner.abort()
     outcome = runner.compute(Step((), (chunk(0, 0, tokens),)))
     assert outcome is Outcome.ABORTED
@@ -124,28 +152,27 @@ def test_an_aborted_step_can_be_computed_again(runner):
 
 
 def test_a_full_cache_says_so_and_stays_usable(runner):
-    tokens = [5] * 200
-    outcomes = [compute(runner, chunk(slot, 0, tokens))[0] for slot in range(6)]
-    assert outcomes == [Outcome.COMPUTED] * 5 + [Outcome.NO_ROOM]
-    freed = Truncate(0, 0)
-    assert compute(runner, chunk(6, 0, tokens), operations=(freed,))[0] is (
-        Outcome.COMPUTED
-    )
+    tokens, room = [5] * 250, runner.num_cells // 250
+    outcomes = [
+        runner.compute(Step((), (chunk(slot, 0, tokens),))) for slot in range(room + 1)
+    ]
+    assert outcomes == [Outcome.COMPUTED] * room + [Outcome.NO_ROOM]
+    freed = (Truncate(0, 0),)
+    again = runner.compute(Step(freed, (chunk(room, 0, tokens),)))
+    assert again is Outcome.COMPUTED
 
 
 def test_sixteen_together_write_what_each_writes_alone(runner):
-    requests = {
-        f"{number}": ask(ARTICLES + QUESTIONS[number % 8] + " please" * (number // 8))
-        for number in range(16)
-    }
-    together, stats = answer(runner, requests, num_cells=1024)
+    requests = ask_sixteen()
+    together, stats = answer(runner, requests)
     assert stats.num_cached_tokens > 0
     assert together == answer_alone(runner, requests)
 
 
 def test_a_full_cache_changes_no_text(runner):
-    requests = {question: ask(question, 60) for question in QUESTIONS}
-    together, stats = answer(runner, requests, num_cells=256)
+    requests = ask_sixteen()
+    small = CellLimit(runner, num_cells=400)
+    together, stats = answer(small, requests)
     assert stats.num_preemptions > 0
     assert together == answer_alone(runner, requests)
 
