@@ -51,7 +51,7 @@ def test_reads_out_sentences_and_each_once(script, open_chat):
     )
     chat = open_chat().open()
     chat.ask("Which colour?")
-    assert chat.announced() == "The tent is green. It sleeps two."
+    assert chat.announced() == "Fern is writing The tent is green. It sleeps two."
     expect(chat.find("[role=log]")).to_have_attribute("aria-live", "off")
 
 

@@ -161,8 +161,8 @@
   /**
    * Messages by seq, running turns, unsent texts. Frames go in by `apply`; no DOM and no network here.
    *
-   * `lastSeq` is the last message up to which nothing is missing. The text of a turn is always a prefix of
-   * the reply that will be stored, or the server said `reset`.
+   * `lastSeq` is the last message up to which nothing is missing, `heardOf` the last that is known to exist.
+   * The text of a turn is always a prefix of the reply that will be stored, or the server said `reset`.
    */
   class Transcript {
     constructor() {
@@ -175,6 +175,7 @@
       this.turns = new Map();
       this.finished = new Set();
       this.lastSeq = 0;
+      this.heardOf = 0;
       this.hasMore = false;
       this.status = "bot";
       this.isReplaying = false;
@@ -186,6 +187,10 @@
 
     get firstSeq() {
       return Math.min(...this.messages.keys());
+    }
+
+    get isMissing() {
+      return this.heardOf > this.lastSeq;
     }
 
     get isEmpty() {
@@ -249,7 +254,8 @@
         this.turns.delete(message.turn);
         this.finished.add(message.turn);
       }
-      return seq > this.lastSeq ? "gap" : null;
+      this.heardOf = Math.max(this.heardOf, seq);
+      return this.isMissing ? "gap" : null;
     }
 
     /** Begin anew at `seq`: the server sent the latest messages only, what is older comes by `history`. */
@@ -272,7 +278,8 @@
       turn.question = frame.question_seq;
       turn.state = frame.state;
       if (frame.attempt > turn.attempt) Object.assign(turn, { attempt: frame.attempt, text: "", length: 0 });
-      return null;
+      this.heardOf = Math.max(this.heardOf, frame.question_seq);
+      return this.isMissing ? "gap" : null;
     }
 
     append(frame) {
@@ -408,6 +415,8 @@
     async connect() {
       const generation = ++this.generation;
       clearTimeout(this.timer);
+      if (this.socket) this.socket.close();
+      this.socket = null;
       this.setState("connecting");
       try {
         await this.ensureToken();
@@ -667,7 +676,8 @@
       const { texts, base } = this.view;
       const links = citations.map(({ title, heading, url }) => {
         const hasTwin = citations.filter((other) => other.title === title).length > 1;
-        const link = h("a", { title: heading }, icon("page"), h("span", { dir: "auto" }, hasTwin && heading ? `${title}: ${heading}` : title));
+        const [label, more] = hasTwin && heading ? [heading, title] : [title, heading];
+        const link = h("a", { title: more }, icon("page"), h("span", { dir: "auto" }, label));
         return h("li", {}, prepareLink(link, url, base));
       });
       return h("div", { class: "sources" }, h("span", { class: "sources-label" }, texts("sources")), h("ul", {}, ...links));
@@ -681,10 +691,10 @@
     }
 
     unsentActions(entry) {
-      const { texts, actions } = this.view;
+      const { texts, actions, input } = this.view;
       return h("div", { class: "choices" },
-        h("button", { type: "button", class: "choice", onclick: () => actions.retry(entry) }, texts("retry")),
-        h("button", { type: "button", class: "choice", onclick: () => actions.discard(entry) }, texts("discard")));
+        h("button", { type: "button", class: "choice", onclick: () => { actions.retry(entry); input.focus(); } }, texts("retry")),
+        h("button", { type: "button", class: "choice", onclick: () => { actions.discard(entry); input.focus(); } }, texts("discard")));
     }
 
     drawMeta(item) {
@@ -762,7 +772,7 @@
       this.scroller = h("div", { class: "scroller", tabIndex: 0, role: "group", "aria-label": this.texts("transcript"), onscroll: () => this.scrolled() }, this.older, this.log);
       const label = this.texts("newest");
       this.jump = h("button", { type: "button", class: "jump", hidden: true, "aria-label": label, title: label, onclick: () => this.scrollToEnd() }, icon("down"));
-      this.banner = h("div", { class: "banner", role: "status", hidden: true });
+      this.banner = h("div", { class: "banner", hidden: true });
       this.panel = h("section", { class: "panel", role: "dialog", "aria-label": this.texts("chat") },
         this.buildHeader(), this.banner, h("div", { class: "middle" }, this.scroller, this.jump), this.buildComposer(), this.buildConfirm());
       return this.panel;
@@ -783,7 +793,7 @@
       this.input = h("textarea", { class: "input", rows: 1, dir: "auto", placeholder: texts("placeholder"), "aria-label": texts("placeholder"), "aria-describedby": "hint", enterKeyHint: "send", oninput: () => this.typed() });
       this.send = h("button", { type: "submit", class: "round send", "aria-label": texts("send"), title: texts("send") }, icon("send"));
       this.stop = h("button", { type: "button", class: "round stop", "aria-label": texts("stop"), title: texts("stop"), hidden: true, onclick: () => this.pressStop() }, icon("stop"));
-      this.hint = h("span", { class: "hint", id: "hint", role: "status" });
+      this.hint = h("span", { class: "hint", id: "hint" });
       this.person = h("button", { type: "button", class: "person", onclick: () => actions.requestPerson() }, icon("person"), h("span", {}, texts("person")));
       return h("form", { class: "composer", onsubmit: (event) => this.submit(event) },
         h("div", { class: "field" }, this.input, this.stop, this.send),
@@ -843,7 +853,7 @@
       this.stop.hidden = !turn || turn.state !== "running";
       this.stop.disabled = Boolean(turn && turn.isStopping);
       this.startOver.hidden = transcript.isEmpty;
-      this.person.disabled = state.isWaiting || state.wantsPerson;
+      this.person.setAttribute("aria-disabled", Boolean(state.isWaiting || state.wantsPerson));
       this.person.lastChild.textContent = this.texts(state.isWaiting ? "person_waiting" : state.wantsPerson ? "person_asking" : "person");
       this.typed(false);
     }
@@ -851,9 +861,11 @@
     renderHeader({ banner }) {
       this.title.textContent = this.config.bot_name;
       this.subtitle.textContent = [this.texts("disclosure"), this.config.name].filter(Boolean).join(" · ");
-      const signature = banner ? `${banner.kind}${banner.text}` : "";
+      const signature = banner ? `${banner.name}${banner.text}` : "";
       if (signature === this.bannerShown) return;
       this.bannerShown = signature;
+      if (banner && banner.name !== this.bannerName && this.isOpen) this.announce(banner.text);
+      this.bannerName = banner && banner.name;
       this.banner.hidden = !banner;
       this.banner.dataset.kind = banner ? banner.kind : "";
       const action = banner && banner.action && h("button", { type: "button", class: "banner-action", onclick: banner.action }, banner.actionText);
@@ -916,7 +928,7 @@
     }
 
     typing() {
-      return h("span", { class: "typing", role: "img", "aria-label": this.texts("typing", { bot: this.config.bot_name }) }, h("i"), h("i"), h("i"));
+      return h("span", { class: "typing", role: "img", "aria-label": this.texts("typing", { bot: this.config.bot_name }) }, h("i"), h("i"), h("i"), h("span", { class: "slow" }, this.texts("slow")));
     }
 
     /** Say a text to screen readers. */
@@ -1005,6 +1017,7 @@
       const number = new Intl.NumberFormat(this.locale).format(Math.abs(left));
       const words = isNear ? this.texts(left < 0 ? "too_long_by" : "left", { count: number }) : "";
       if (this.hint.textContent !== words) this.hint.textContent = words;
+      if (left < 0 && !this.hint.classList.contains("bad")) this.announce(words);
       this.hint.classList.toggle("bad", left < 0);
       const hasText = input.value.trim() !== "";
       this.send.disabled = !hasText || left < 0;
@@ -1196,7 +1209,7 @@
     }
 
     requestPerson() {
-      if (this.transcript.status === "waiting") return;
+      if (this.transcript.status === "waiting" || this.wantsPerson) return;
       this.wantsPerson = true;
       this.connection.start(true);
       this.flush();
@@ -1284,13 +1297,15 @@
 
     /** Something was lost on the way: ask for it, unless it comes by itself or was just asked for. */
     fillGap(pauseMs) {
-      clearTimeout(this.gapTimer);
+      if (this.gapTimer) return;
+      const soonest = (this.gapAskedAt || 0) + 1000 - Date.now();
       this.gapTimer = setTimeout(() => {
         const { transcript } = this;
-        const isMissing = pauseMs === 0 || Math.max(0, ...transcript.messages.keys()) > transcript.lastSeq;
-        if (isMissing && !transcript.isReplaying) this.connection.hello();
-      }, Math.max(pauseMs, (this.gapAskedAt || 0) + 1000 - Date.now()));
-      if (pauseMs === 0) this.gapAskedAt = Date.now();
+        this.gapTimer = null;
+        if (transcript.isReplaying || (pauseMs > 0 && !transcript.isMissing)) return;
+        this.gapAskedAt = Date.now();
+        this.connection.hello();
+      }, Math.max(pauseMs, soonest));
     }
 
     onError(frame) {
@@ -1318,7 +1333,6 @@
       if (entry) Object.assign(entry, { state: "limited", sentAt: null });
       clearInterval(this.countdown);
       this.countdown = setInterval(() => this.countDown(), 1000);
-      this.view.announce(this.texts("rate_limited", { count: Math.ceil(pauseMs / 1000) }));
       this.changed();
     }
 
@@ -1410,8 +1424,7 @@
     // showing
 
     say(kind, iconName, text) {
-      this.notice = { kind, icon: iconName, text };
-      this.view.announce(text);
+      this.notice = { name: text, kind, icon: iconName, text };
       clearTimeout(this.noticeTimer);
       this.noticeTimer = setTimeout(() => {
         this.notice = null;
@@ -1423,6 +1436,7 @@
     /** Read finished sentences out, never single tokens, and each once. */
     speak(frame) {
       if (this.transcript.isReplaying || frame.type === "welcome") return;
+      if (frame.type === "turn") return this.speakTyping(this.transcript.turns.get(frame.turn));
       if (frame.type === "delta") return this.speakTurn(this.transcript.turns.get(frame.turn));
       const { message } = frame;
       if (!message || message.role === "user" || (frame.type !== "message" && frame.type !== "done")) return;
@@ -1432,6 +1446,12 @@
       const wording = message.notice && this.texts(`notice_${message.notice}`);
       if (this.view.isOpen) this.view.announce(wording || rest);
       this.spoken = { turn: message.turn, attempt: 0, until: message.content.length };
+    }
+
+    speakTyping(turn) {
+      if (!turn || turn.isSaid || !this.view.isOpen) return;
+      turn.isSaid = true;
+      this.view.announce(this.texts("typing", { bot: this.view.config.bot_name }));
     }
 
     speakTurn(turn) {
@@ -1446,12 +1466,12 @@
     get banner() {
       const { texts, connection } = this;
       const leftMs = this.limitedUntil - Date.now();
-      if (connection.state === "refused") return { kind: "error", icon: "alert", text: texts(connection.refusal) };
-      if (!navigator.onLine) return { kind: "warning", icon: "alert", text: texts("offline") };
-      if (this.lostAt && Date.now() - this.lostAt > 1500) return { kind: "warning", icon: "clock", text: texts("reconnecting"), action: () => connection.start(true), actionText: texts("now") };
-      if (leftMs > 0) return { kind: "warning", icon: "clock", text: texts("rate_limited", { count: new Intl.NumberFormat(this.locale).format(Math.ceil(leftMs / 1000)) }) };
+      if (connection.state === "refused") return { name: "refused", kind: "error", icon: "alert", text: texts(connection.refusal) };
+      if (!navigator.onLine) return { name: "offline", kind: "warning", icon: "alert", text: texts("offline") };
+      if (this.lostAt && Date.now() - this.lostAt > 1500) return { name: "lost", kind: "warning", icon: "clock", text: texts("reconnecting"), action: () => connection.start(true), actionText: texts("now") };
+      if (leftMs > 0) return { name: "limited", kind: "warning", icon: "clock", text: texts("rate_limited", { count: new Intl.NumberFormat(this.locale).format(Math.ceil(leftMs / 1000)) }) };
       if (this.notice) return this.notice;
-      if (this.transcript.status === "waiting") return { kind: "info", icon: "person", text: texts("waiting") };
+      if (this.transcript.status === "waiting") return { name: "waiting", kind: "info", icon: "person", text: texts("waiting") };
       return null;
     }
 
@@ -1492,7 +1512,7 @@
       assistant: "Assistant", staff: "Support team", you: "You", disclosure: "AI assistant",
       about: "{bot} is an AI and can be wrong. You can ask for a person at any time.",
       greeting: "Hello! How can I help?",
-      transcript: "Messages", older: "Show earlier messages", newest: "Go to the newest message", typing: "{bot} is writing",
+      transcript: "Messages", older: "Show earlier messages", newest: "Go to the newest message", typing: "{bot} is writing", slow: "Still looking…",
       placeholder: "Write a message", send: "Send", stop: "Stop this answer", stopped: "Stopped",
       left: "{count} characters left", too_long_by: "{count} characters too long",
       person: "Talk to a person", person_asking: "Asking for a person…", person_waiting: "Waiting for a person",
@@ -1516,7 +1536,7 @@
       assistant: "Assistent", staff: "Support-Team", you: "Sie", disclosure: "KI-Assistent",
       about: "{bot} ist eine KI und kann sich irren. Sie können jederzeit nach einem Menschen fragen.",
       greeting: "Hallo! Wie kann ich helfen?",
-      transcript: "Nachrichten", older: "Frühere Nachrichten zeigen", newest: "Zur neuesten Nachricht", typing: "{bot} schreibt",
+      transcript: "Nachrichten", older: "Frühere Nachrichten zeigen", newest: "Zur neuesten Nachricht", typing: "{bot} schreibt", slow: "Sucht noch …",
       placeholder: "Nachricht schreiben", send: "Senden", stop: "Diese Antwort anhalten", stopped: "Angehalten",
       left: "noch {count} Zeichen", too_long_by: "{count} Zeichen zu lang",
       person: "Mit einem Menschen sprechen", person_asking: "Wird angefragt …", person_waiting: "Wartet auf einen Menschen",
@@ -1540,7 +1560,7 @@
       assistant: "المساعد", staff: "فريق الدعم", you: "أنت", disclosure: "مساعد بالذكاء الاصطناعي",
       about: "{bot} برنامج ذكاء اصطناعي وقد يخطئ. يمكنك طلب التحدث إلى شخص في أي وقت.",
       greeting: "مرحبًا! كيف يمكنني مساعدتك؟",
-      transcript: "الرسائل", older: "عرض الرسائل الأقدم", newest: "الانتقال إلى أحدث رسالة", typing: "{bot} يكتب الآن",
+      transcript: "الرسائل", older: "عرض الرسائل الأقدم", newest: "الانتقال إلى أحدث رسالة", typing: "{bot} يكتب الآن", slow: "ما زال البحث جاريًا…",
       placeholder: "اكتب رسالة", send: "إرسال", stop: "إيقاف هذه الإجابة", stopped: "تم الإيقاف",
       left: "الأحرف المتبقية: {count}", too_long_by: "عدد الأحرف الزائدة: {count}",
       person: "التحدث إلى شخص", person_asking: "جارٍ الطلب…", person_waiting: "في انتظار شخص",
@@ -1584,7 +1604,7 @@
       --on-accent: var(--support-chat-on-accent, #fff);
       --accent-strong: color-mix(in oklab, var(--accent) 84%, black);
       --accent-soft: color-mix(in oklab, var(--accent) 11%, var(--surface));
-      --link: light-dark(color-mix(in oklab, var(--accent) 92%, black), color-mix(in oklab, var(--accent) 42%, white));
+      --link: light-dark(oklch(from var(--accent) min(l, 0.42) c h), oklch(from var(--accent) 0.82 calc(c * 1.15) h));
       --surface: var(--support-chat-surface, light-dark(#ffffff, #1b201c));
       --paper: var(--support-chat-background, light-dark(#f7f4ee, #121613));
       --ink: var(--support-chat-text, light-dark(#1c231e, #e9ece6));
@@ -1652,6 +1672,7 @@
     .titles { flex: 1; min-width: 0; }
     .title { font-size: 1.13em; font-weight: 650; line-height: 1.3; letter-spacing: -0.01em; outline: none; }
     .subtitle { font-size: 0.87em; line-height: 1.35; opacity: 0.92; }
+    .header-button + .header-button { margin-inline-start: -8px; }
     .header-button { padding: 8px; border-radius: 50%; opacity: 0.92; transition: background-color 0.15s; }
     .header-button:hover { background: rgb(255 255 255 / 0.16); opacity: 1; }
     .header :focus-visible { outline-color: #fff; }
@@ -1714,6 +1735,7 @@
 
     .typing { display: inline-flex; gap: 4px; align-items: center; height: 1.5em; padding-inline: 2px; }
     .typing i { width: 7px; height: 7px; border-radius: 50%; background: var(--ink-soft); animation: bounce 1.2s infinite ease-in-out; }
+    .slow { padding-inline-start: 0; color: var(--ink-soft); font-size: 0; animation: grow 0s linear 8s forwards; }
     .typing i:nth-child(2) { animation-delay: 0.15s; }
     .typing i:nth-child(3) { animation-delay: 0.3s; }
 
@@ -1767,8 +1789,8 @@
     .stop .icon { fill: currentColor; width: 18px; height: 18px; }
     .below { display: flex; gap: 10px; align-items: center; justify-content: space-between; min-height: 34px; padding: 5px 4px 0; font-size: 0.84em; }
     .person { display: inline-flex; gap: 6px; align-items: center; padding: 4px 8px 4px 6px; margin-inline-start: -4px; border-radius: 8px; color: var(--link); font-weight: 500; text-align: start; }
-    .person:hover:not(:disabled) { background: var(--accent-soft); }
-    .person:disabled { color: var(--ink-soft); }
+    .person:not([aria-disabled="true"]):hover { background: var(--accent-soft); }
+    .person[aria-disabled="true"] { color: var(--ink-soft); cursor: default; }
     .person .icon { width: 17px; height: 17px; }
     .hint { color: var(--ink-soft); font-variant-numeric: tabular-nums; text-align: end; }
     .hint.bad { color: var(--danger); font-weight: 600; }
@@ -1779,6 +1801,7 @@
 
     @keyframes rise { from { opacity: 0; transform: translateY(8px); } }
     @keyframes fade { from { opacity: 0; } }
+    @keyframes grow { to { padding-inline-start: 6px; font-size: 0.87em; } }
     @keyframes bounce { 0%, 60%, 100% { opacity: 0.45; transform: none; } 30% { opacity: 1; transform: translateY(-4px); } }
 
     @media ${PHONE} {
@@ -1793,7 +1816,7 @@
       .person { padding-block: 8px; }
     }
     @media (prefers-reduced-motion: reduce) {
-      *, *::before, *::after { animation: none !important; transition: none !important; }
+      *:not(.slow), *::before, *::after { animation: none !important; transition: none !important; }
       .scroller { scroll-behavior: auto; }
     }
     @media (forced-colors: active) {
