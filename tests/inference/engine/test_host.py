@@ -19,7 +19,7 @@ from inference.errors import (
     Unavailable,
 )
 from inference.types import ChatMessage, CompletionRequest, FinishReason
-from tests.inference.engine.conftest import wait_until
+from tests.inference.conftest import wait_until
 
 
 def ask(question="Where is my tent?", max_tokens=30, **options):

@@ -9,7 +9,7 @@ import pytest
 from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.host import EngineHost
 
-BUNDLED = Path(__file__).parents[3] / "inference" / "bundled" / "fern.gguf"
+BUNDLED = Path(__file__).parents[2] / "inference" / "bundled" / "fern.gguf"
 
 QUICK = HostPolicy(silence_s=4.0, pause_s=0.1, max_pause_s=0.5)
 
