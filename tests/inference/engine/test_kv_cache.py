@@ -130,6 +130,16 @@ def test_gives_back_what_was_reserved_and_not_computed():
     assert cache.num_used == 3
 
 
+@pytest.mark.parametrize("retain", [True, False])
+def test_a_released_slot_keeps_no_reserved_cells(retain):
+    cache = KvCache(16, 4)
+    claim = fill(cache, [1, 2, 3])
+    cache.reserve(claim.slot, 5)
+    cache.release(claim.slot, retain)
+    assert cache.num_used == (3 if retain else 0)
+    assert cache.num_available == 16
+
+
 def test_refuses_to_commit_without_cells():
     cache = KvCache(16, 4)
     with pytest.raises(ValueError, match="no cells reserved"):

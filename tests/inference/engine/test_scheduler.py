@@ -92,11 +92,12 @@ def test_the_youngest_gives_way_when_the_cells_run_out():
     scheduler = build(num_cells=44, max_batch_tokens=40)
     add(scheduler, "a", 14)
     young = add(scheduler, "b", 13)
+    newcomer = add(scheduler, "c", 40)
     while not scheduler.num_preemptions:
         work = run(scheduler)
     assert work == [("a", 1)]
     assert young.state is SequenceState.WAITING
-    assert scheduler.waiting[0] is young
+    assert [*scheduler.waiting] == [young, newcomer]
 
 
 def test_a_preempted_sequence_reads_its_own_text_again():
