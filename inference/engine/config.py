@@ -9,7 +9,9 @@ class EngineConfig:
 
     `num_cells` is the number of tokens that all sequences together may keep in the
     KV cache; what the model or llama.cpp makes of it is read back after loading.
-    `max_sequences` run at once, `max_waiting` more may queue. `num_threads` None
+    `max_sequences` run at once, `max_waiting` more may queue. A step computes up to
+    `max_batch_tokens`, but only `max_prefill_tokens` of prompts while somebody's reply
+    is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`). `template` names
     the chat template where the model file does not tell.
     With `quotes` a quotable sentence of a request, once begun, is quoted to its end;
@@ -22,6 +24,7 @@ class EngineConfig:
     max_retained: int = 16
     max_waiting: int = 64
     max_batch_tokens: int = 256
+    max_prefill_tokens: int = 64
     num_threads: int | None = None
     num_gpu_layers: int = 0
     reuse_prefixes: bool = True
@@ -34,6 +37,8 @@ class EngineConfig:
             raise ValueError(f"an engine needs room for a sequence: {self}")
         if self.max_batch_tokens < self.max_sequences:
             raise ValueError("max_batch_tokens must be at least max_sequences")
+        if self.max_prefill_tokens < 1:
+            raise ValueError("max_prefill_tokens must be positive")
 
     @property
     def num_slots(self) -> int:

@@ -1,13 +1,15 @@
 """What the next decode call computes: continuous batching without a model.
 
-Sequences that generate come first, one token each, so that nobody's text stutters;
-the rest of the step goes to prompts, in chunks, in arrival order. A sequence is
+Sequences that generate come first, one token each; the rest of the step goes to
+prompts, in chunks, in arrival order, and in small ones while somebody generates, so
+that nobody's text stutters. A sequence is
 admitted when a slot is free and its prompt fits. When the cells run out, the
 youngest sequence gives its cells back and starts again later; the oldest is never
 touched, so something always finishes.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inference.engine.kv_cache import KvCache, Operation, count_shared
@@ -45,20 +47,27 @@ class Step:
     @property
     def num_tokens(self) -> int:
         """Return how many tokens are computed."""
-        return sum(len(chunk.tokens) for chunk in self.chunks)
+        return count_tokens(self.chunks)
 
 
 class Scheduler:
     """The waiting and the running sequences, and the slots they hold.
 
     `running` is in arrival order. Every running sequence has a slot of its own.
+    A step has at most `max_batch_tokens` tokens, of which `max_prefill_tokens` are of
+    prompts while somebody generates.
     """
 
     def __init__(
-        self, cache: KvCache, max_batch_tokens: int, max_sequences: int
+        self,
+        cache: KvCache,
+        max_batch_tokens: int,
+        max_sequences: int,
+        max_prefill_tokens: int = 64,
     ) -> None:
         self._cache = cache
         self._max_batch_tokens = max_batch_tokens
+        self._max_prefill_tokens = max_prefill_tokens
         self._max_sequences = max_sequences
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -90,8 +99,11 @@ class Scheduler:
         """
         while True:
             chunks = self._decode_chunks()
-            chunks += self._prefill_chunks(self._room_beside(chunks))
-            chunks += self._admitted_chunks(self._room_beside(chunks))
+            room = self._max_batch_tokens - len(chunks)
+            if chunks:
+                room = min(room, self._max_prefill_tokens)
+            read = self._prefill_chunks(room)
+            chunks += read + self._admitted_chunks(room - count_tokens(read))
             if chunks or len(self.running) < 2:
                 return Step(self._cache.take_operations(), tuple(chunks))
             # Half-read prompts fill the cache between them: one must give way.
@@ -115,9 +127,6 @@ class Scheduler:
         sequence.preempt()
         self.waiting.appendleft(sequence)
         self.num_preemptions += 1
-
-    def _room_beside(self, chunks: list[Chunk]) -> int:
-        return self._max_batch_tokens - sum(len(chunk.tokens) for chunk in chunks)
 
     def _decode_chunks(self) -> list[Chunk]:
         chunks = []
@@ -144,7 +153,7 @@ class Scheduler:
             if room > 0 and not sequence.is_decoding:
                 chunk = self._build_prefill(sequence, room)
                 chunks += chunk
-                room -= sum(len(part.tokens) for part in chunk)
+                room -= count_tokens(chunk)
         return chunks
 
     def _admitted_chunks(self, room: int) -> list[Chunk]:
@@ -159,7 +168,7 @@ class Scheduler:
             self.running.append(sequence)
             chunk = self._build_prefill(sequence, room)
             chunks += chunk
-            room -= sum(len(part.tokens) for part in chunk)
+            room -= count_tokens(chunk)
         return chunks
 
     def _build_prefill(self, sequence: Sequence, room: int) -> list[Chunk]:
@@ -193,6 +202,11 @@ class Scheduler:
             known = max(known, min(shared, other.num_computed))
             promised = max(promised, shared)
         return self._cache.reuses_prefixes and promised - known >= MIN_AWAITED_TOKENS
+
+
+def count_tokens(chunks: Iterable[Chunk]) -> int:
+    """Return how many tokens the chunks hold together."""
+    return sum(len(chunk.tokens) for chunk in chunks)
 
 
 def _build_chunk(sequence: Sequence, num_tokens: int) -> Chunk:

@@ -9,9 +9,16 @@ from inference.engine.sequence import Sequence, SequenceState
 TOKEN = 99
 
 
-def build(num_cells=100, num_slots=8, max_batch_tokens=8, max_sequences=4, reuse=True):
+def build(
+    num_cells=100,
+    num_slots=8,
+    max_batch_tokens=8,
+    max_sequences=4,
+    max_prefill_tokens=64,
+    reuse=True,
+):
     cache = KvCache(num_cells, num_slots, reuse)
-    return Scheduler(cache, max_batch_tokens, max_sequences)
+    return Scheduler(cache, max_batch_tokens, max_sequences, max_prefill_tokens)
 
 
 def add(scheduler, key, num_tokens, first=0):
@@ -59,6 +66,14 @@ def test_generating_sequences_come_first_and_prompts_take_the_rest():
     add(scheduler, "b", 20)
     assert run(scheduler) == [("a", 1), ("b", 7)]
     assert run(scheduler) == [("a", 1), ("b", 7)]
+
+
+def test_prompts_are_read_in_small_pieces_while_somebody_generates():
+    scheduler = build(max_batch_tokens=30, max_prefill_tokens=5)
+    add(scheduler, "a", 20)
+    add(scheduler, "b", 20)
+    assert run(scheduler) == [("a", 20), ("b", 10)]
+    assert run(scheduler) == [("a", 1), ("b", 5)]
 
 
 def test_prompts_share_a_step_in_arrival_order():
@@ -179,10 +194,14 @@ def test_the_smallest_and_the_largest_prompt_run(num_tokens):
     ),
     st.integers(2, 30),
     st.integers(1, 4),
+    st.integers(1, 9),
     st.booleans(),
 )
-def test_everybody_finishes_within_the_limits(loads, max_batch, max_sequences, reuse):
-    scheduler = build(61, 6, max(max_batch, max_sequences), max_sequences, reuse)
+def test_everybody_finishes_within_the_limits(
+    loads, max_batch, max_sequences, max_prefill, reuse
+):
+    max_batch = max(max_batch, max_sequences)
+    scheduler = build(61, 6, max_batch, max_sequences, max_prefill, reuse)
     wanted = {}
     for number, (num_prompt, num_new, kind) in enumerate(loads):
         sequence = Sequence(str(number), [kind, *range(num_prompt - 1)])
@@ -193,7 +212,7 @@ def test_everybody_finishes_within_the_limits(loads, max_batch, max_sequences, r
         num_steps += 1
         assert num_steps < 2000, "nobody makes progress"
         step = scheduler.next_step()
-        assert 0 < step.num_tokens <= max(max_batch, max_sequences)
+        assert 0 < step.num_tokens <= max_batch
         assert len(scheduler.running) <= max_sequences
         slots = [sequence.slot for sequence in scheduler.running]
         assert len(set(slots)) == len(slots)
