@@ -28,7 +28,8 @@ class CompletionRequest:
     """What a backend is asked to write.
 
     Temperature 0 takes the likeliest token each time, so equal requests get equal
-    answers; `seed` matters above it. Raises ValueError on values out of range.
+    answers; `seed` matters above it. `quotable` are sentences of the prompt; a backend
+    that can do it keeps the reply to one of them once begun. Raises ValueError on values out of range.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -37,6 +38,7 @@ class CompletionRequest:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    quotable: tuple[str, ...] = ()
     request_id: str = ""
 
     def __post_init__(self) -> None:

@@ -97,9 +97,11 @@ _INTEGER_OPTIONS = {
     "max_retained",
     "max_waiting",
     "max_batch_tokens",
+    "max_prefill_tokens",
     "num_threads",
     "num_gpu_layers",
 }
+_OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes", "quote_lean"}
 
 
 def check_options(model: str, options: Mapping[str, object]) -> None:
@@ -112,7 +114,7 @@ def check_options(model: str, options: Mapping[str, object]) -> None:
 
 def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
     """Return the engine's set-up of an operator's options; raises ValueError."""
-    known = _INTEGER_OPTIONS | {"template", "reuse_prefixes"}
+    known = _INTEGER_OPTIONS | _OTHER_OPTIONS
     if unknown := set(options) - known:
         names = ", ".join(sorted(known))
         raise ValueError(f"unknown options {sorted(unknown)}; there are {names}")

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.kv_cache import KvCache
+from inference.engine.quoter import Quoter, ends_sentence
 from inference.engine.runner import Outcome, Runner
 from inference.engine.sampler import Sampler, SamplingParams
 from inference.engine.scheduler import Scheduler, Step
@@ -32,6 +34,7 @@ class _Job:
     sequence: Sequence
     sampler: Sampler
     detokenizer: Detokenizer
+    quoter: Quoter | None
     arrived_s: float
     first_step_s: float | None = None
     token_times_s: list[float] = field(default_factory=list)
@@ -57,10 +60,14 @@ class Engine:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._runner = runner
+        self._config = config
         self._clock = clock
         self._cache = KvCache(runner.num_cells, config.num_slots, config.reuse_prefixes)
         self._scheduler = Scheduler(
-            self._cache, config.max_batch_tokens, config.max_sequences
+            self._cache,
+            config.max_batch_tokens,
+            config.max_sequences,
+            config.max_prefill_tokens,
         )
         self._jobs: dict[str, _Job] = {}
         self._cancelled: set[str] = set()
@@ -89,7 +96,12 @@ class Engine:
         params = SamplingParams(request.temperature, request.top_p, request.seed)
         stop = (*request.stop, *self._runner.template.markers)
         self._jobs[key] = _Job(
-            request, sequence, Sampler(params), Detokenizer(stop), self._clock()
+            request,
+            sequence,
+            Sampler(params),
+            Detokenizer(stop),
+            self._build_quoter(request),
+            self._clock(),
         )
         self._scheduler.add(sequence)
         return []
@@ -166,19 +178,37 @@ class Engine:
     def _take_token(self, sequence: Sequence, chunk_number: int) -> list[Event]:
         """Sample behind a sequence; return its new text and its end, if any."""
         job = self._jobs[sequence.key]
-        token = job.sampler.sample(self._runner.logits_of(chunk_number))
+        logits = self._runner.logits_of(chunk_number)
+        if job.quoter is not None:
+            logits = job.quoter.restrict(logits)
+        token = job.sampler.sample(logits)
         if self._runner.is_end(token):
             text = job.detokenizer.finish()
             return self._build_events(job, text, FinishReason.STOP)
         sequence.append(token)
         job.token_times_s.append(self._clock())
-        text = job.detokenizer.push(self._runner.piece_of(token))
+        piece = self._runner.piece_of(token)
+        if job.quoter is not None:
+            job.quoter.take(token, ends_sentence=ends_sentence(piece))
+        text = job.detokenizer.push(piece)
         if job.detokenizer.is_stopped:
             return self._build_events(job, text, FinishReason.STOP)
         if sequence.num_generated >= job.request.max_tokens:
             text += job.detokenizer.finish()
             return self._build_events(job, text, FinishReason.LENGTH)
         return self._build_events(job, text, None)
+
+    def _build_quoter(self, request: CompletionRequest) -> Quoter | None:
+        """Return what keeps a reply to its sources, None where that is not wanted."""
+        if not self._config.quotes or not request.quotable:
+            return None
+        num_opening = len(self._runner.tokenize([]))
+        forms = [form for text in request.quotable for form in (text, f" {text}")]
+        sources = [
+            self._runner.tokenize([Segment(form, is_markup=False)])[num_opening:]
+            for form in forms
+        ]
+        return Quoter(sources, self._config.quote_lean)
 
     def _build_events(
         self, job: _Job, text: str, reason: FinishReason | None

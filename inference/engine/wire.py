@@ -158,6 +158,7 @@ def _decode_submit(fields: Mapping[str, Any]) -> Submit:
     request = dict(fields["request"])
     request["messages"] = tuple(ChatMessage(**m) for m in request["messages"])
     request["stop"] = tuple(request["stop"])
+    request["quotable"] = tuple(request["quotable"])
     return Submit(fields["key"], CompletionRequest(**request))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from inference.types import ChatMessage, CompletionRequest
 from support.knowledge.retrieval import RetrievedPassage
+from support.knowledge.sentences import split_sentences
 from support.models import Message, Notice, Role, Turn
 
 # In characters: a token of the smallest vocabulary is about three of them.
@@ -29,7 +30,15 @@ def build_request(
         *cut_history(history),
         ChatMessage("user", render_question(passages, question)),
     )
-    return CompletionRequest(messages, max_tokens=max_tokens)
+    sentences = [
+        sentence
+        for passage in passages
+        for line in passage.text.splitlines()
+        for sentence in split_sentences(line)
+    ]
+    return CompletionRequest(
+        messages, max_tokens=max_tokens, quotable=tuple(dict.fromkeys(sentences))
+    )
 
 
 def render_question(passages: Sequence[RetrievedPassage], question: str) -> str:
