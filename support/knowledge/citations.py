@@ -18,7 +18,7 @@ from support.knowledge.words import content_stems, read_stems
 _MIN_SHARED = 0.6
 _MIN_STEMS = 2
 
-_MARKER = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
+_MARKER = re.compile(r" *\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>()\[\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
@@ -89,7 +89,7 @@ def find_invented(content: str, given: Iterable[str]) -> list[str]:
 
 def strip_markers(content: str) -> str:
     """Return the text without bracketed passage numbers such as [1] and [2, 3]."""
-    return re.sub(r" +([.,;!?])", r"\1", _MARKER.sub("", content)).strip()
+    return _MARKER.sub("", content).strip()
 
 
 def _split_reply(content: str) -> list[str]:

@@ -93,7 +93,7 @@ def _pack(sentences: list[str]) -> Iterator[str]:
     text = ""
     for piece in pieces:
         joined = f"{text} {piece}".strip()
-        is_full = len(joined) > PASSAGE_CHARACTERS or len(text) >= target
+        is_full = len(joined) > PASSAGE_CHARACTERS or len(text) + 1 >= target
         if text and is_full:
             yield text
             joined = piece

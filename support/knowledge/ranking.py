@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from support.knowledge.answer_kinds import holds_kind
 from support.knowledge.query import Query
-from support.knowledge.vocabulary import PassageText, Vocabulary
+from support.knowledge.vocabulary import FIELDS, PassageText, Vocabulary
 from support.knowledge.words import STOP_STEMS, content_stems, read_stems
 
 # All numbers were chosen on 2,000 of the banking questions and checked on the sample
@@ -46,10 +46,14 @@ _KIND_BONUS = 0.12
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A passage and how well it fits a query."""
+    """A passage and how well it fits a query.
+
+    `is_complete` where it has every content word of the question.
+    """
 
     passage: PassageText
     score: float
+    is_complete: bool
 
 
 def rank_passages(
@@ -63,11 +67,22 @@ def rank_passages(
     """
     scale = (1 - query.unknown_share) / vocabulary.max_rarity
     ranked = [
-        Ranked(passage, scale * score_passage(query, passage, vocabulary))
+        Ranked(
+            passage,
+            score=scale * score_passage(query, passage, vocabulary),
+            is_complete=_has_all(query, passage),
+        )
         for passage in passages
     ]
     found = [item for item in ranked if item.score > 0]
     return sorted(found, key=lambda item: (-item.score, item.passage.passage_id))
+
+
+def _has_all(query: Query, passage: PassageText) -> bool:
+    wanted = set(query.asked)
+    for name in FIELDS:
+        wanted.difference_update(read_stems(passage.field(name)))
+    return not wanted and bool(query.asked)
 
 
 def score_passage(query: Query, passage: PassageText, vocabulary: Vocabulary) -> float:

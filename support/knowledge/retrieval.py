@@ -14,9 +14,9 @@ from support.models import Article, Passage
 
 MAX_PASSAGES = 3
 
-# What scores less is not shown to the model. Measured: keeps 95 % of the questions
-# that the sample articles answer and drops two thirds of 82 that they do not; the
-# model, which sees the rest, was taught to refuse near misses. docs/knowledge.md
+# What scores less is not shown to the model, unless it has every word of the question.
+# Measured: keeps 96 % of 182 questions that the sample articles answer and drops two
+# thirds of 82 that they do not; the model sees the rest and was taught to refuse.
 MIN_SCORE = 0.35
 
 
@@ -46,7 +46,7 @@ def retrieve(
     scores = {
         item.passage.passage_id: item.score
         for item in found[:limit]
-        if item.score >= MIN_SCORE
+        if item.score >= MIN_SCORE or item.is_complete
     }
     rows = Passage.objects.select_related("article").in_bulk(scores)
     return [

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 _MIN_CHARACTERS = 4
-_MIN_SIMILARITY = 0.4
+_MIN_SIMILARITY = 0.2
 _MAX_CANDIDATES = 20
 _LONG_WORD = 8
 
@@ -23,23 +23,34 @@ class Speller:
     def correct(self, word: str) -> str | None:
         """Return the nearest known word, or None if nothing is near.
 
-        One slip is forgiven, two from eight letters on; of equals the more frequent
-        word wins. Words of less than four letters and numbers are never corrected.
+        One slip is forgiven, two from eight letters on, none in the first letter, where
+        they are rare, and no wrong letter in four, as "cafe" is not "cake". Of equals
+        the more frequent word wins. Shorter words and numbers are never corrected.
         """
         if len(word) < _MIN_CHARACTERS or not word.isalpha():
             return None
         wanted = trigrams(word)
         shared = Counter(
-            known for trigram in wanted for known in self._words_of.get(trigram, ())
+            known
+            for trigram in wanted
+            for known in self._words_of.get(trigram, ())
+            if known[0] == word[0]
         )
-        allowed = 1 if len(word) < _LONG_WORD else 2
         near: list[tuple[int, float, int, str]] = []
         for known, count in shared.most_common(_MAX_CANDIDATES):
             similarity = 2 * count / (len(wanted) + len(trigrams(known)))
             num_slips = slips(word, known)
-            if similarity >= _MIN_SIMILARITY and num_slips <= allowed:
+            if similarity >= _MIN_SIMILARITY and num_slips <= _allowed(word, known):
                 near.append((-num_slips, similarity, self._counts[known], known))
         return max(near)[-1] if near else None
+
+
+def _allowed(word: str, known: str) -> int:
+    """Return how many slips are forgiven between two words."""
+    if len(word) >= _LONG_WORD:
+        return 2
+    is_short = len(word) == len(known) == _MIN_CHARACTERS
+    return 0 if is_short and sorted(word) != sorted(known) else 1
 
 
 def trigrams(word: str) -> set[str]:

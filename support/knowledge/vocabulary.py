@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from support.knowledge.spelling import Speller
 from support.knowledge.words import read_stems, read_words
 
+# Texts imagined beside the site's own that have none of its words. Without them a word
+# in every passage of a small site would tell nothing, although customers' questions
+# seldom hold it by chance.
+_ELSEWHERE = 50
+
 FIELDS = ("title", "heading", "text", "keywords", "summary")
 
 
@@ -48,6 +53,7 @@ class Vocabulary:
                 lengths[name] += len(found)
                 words.update(read_words(text))
             self._passages_with.update(stems)
+        self._num_texts = self.num_passages + _ELSEWHERE
         count = max(self.num_passages, 1)
         self._average_length = {name: lengths[name] / count or 1.0 for name in FIELDS}
         self.speller = Speller(words)
@@ -61,12 +67,12 @@ class Vocabulary:
         What no passage has is the rarest.
         """
         count = self._passages_with.get(stem, 0)
-        return math.log(1 + (self.num_passages - count + 0.5) / (count + 0.5))
+        return math.log(1 + (self._num_texts - count + 0.5) / (count + 0.5))
 
     @property
     def max_rarity(self) -> float:
         """What a stem tells that no passage has: the scale of scores on this site."""
-        return math.log(1 + (self.num_passages + 0.5) / 0.5)
+        return math.log(1 + (self._num_texts + 0.5) / 0.5)
 
     def average_length(self, field: str) -> float:
         """Return the average number of words of a field, at least 1 if it is empty."""
