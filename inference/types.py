@@ -24,12 +24,25 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotable:
+    """A sentence of the prompt that may be the answer.
+
+    `weight`, at least 0, is how well it fits the question as far as the application
+    can tell without a model.
+    """
+
+    text: str
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """What a backend is asked to write.
 
     Temperature 0 takes the likeliest token each time, so equal requests get equal
     answers; `seed` matters above it. `quotable` are sentences of the prompt; a backend
-    that can do it keeps the reply to one of them once begun. Raises ValueError on values out of range.
+    that can do it keeps the reply to one of them once begun. Raises
+    ValueError on values out of range.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -38,7 +51,7 @@ class CompletionRequest:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    quotable: tuple[str, ...] = ()
+    quotable: tuple[Quotable, ...] = ()
     request_id: str = ""
 
     def __post_init__(self) -> None:

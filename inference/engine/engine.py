@@ -10,7 +10,7 @@ from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.kv_cache import KvCache
-from inference.engine.quoter import Quoter, ends_sentence
+from inference.engine.quoter import Quoter, Source, ends_sentence
 from inference.engine.runner import Outcome, Runner
 from inference.engine.sampler import Sampler, SamplingParams
 from inference.engine.scheduler import Scheduler, Step
@@ -203,12 +203,13 @@ class Engine:
         if not self._config.quotes or not request.quotable:
             return None
         num_opening = len(self._runner.tokenize([]))
-        forms = [form for text in request.quotable for form in (text, f" {text}")]
-        sources = [
-            self._runner.tokenize([Segment(form, is_markup=False)])[num_opening:]
-            for form in forms
-        ]
-        return Quoter(sources, self._config.quote_lean)
+        sources = []
+        for item in request.quotable:
+            lean = self._config.quote_lean * item.weight
+            for form in (item.text, f" {item.text}"):
+                tokens = self._runner.tokenize([Segment(form, is_markup=False)])
+                sources.append(Source(tuple(tokens[num_opening:]), lean))
+        return Quoter(sources)
 
     def _build_events(
         self, job: _Job, text: str, reason: FinishReason | None

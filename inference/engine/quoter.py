@@ -10,7 +10,8 @@ A form of constrained decoding (compare `guided_choice` of vLLM), decided anew a
 every sentence.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,48 +26,53 @@ def ends_sentence(piece: bytes) -> bool:
     return piece.rstrip()[-1:] in (b".", b"!", b"?") or b"\n" in piece
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A sentence to quote; `lean` is added to the logits of the tokens that begin it."""
+
+    tokens: tuple[int, ...]
+    lean: float = 0.0
+
+
 class Quoter:
-    """Watches one reply; `sources` are the token ids of the sentences to quote.
+    """Watches one reply.
 
     A sentence that may stand first or after another one comes in both forms, with
     and without the space before it.
     """
 
-    def __init__(self, sources: Iterable[Sequence[int]], lean: float = 0.0) -> None:
-        self._sources = [tuple(source) for source in sources if source]
-        self._lean = lean
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources = [source for source in sources if source.tokens]
         self._candidates = self._sources
         self._num_matched = 0
 
     def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits with what would break a begun quotation ruled out.
 
-        Before it counts as begun, tokens that would begin or continue one gain
-        `lean`. Logits of shape (n_vocab,); the argument is not changed.
+        Before it counts as begun, tokens that would begin or continue one gain the
+        largest lean of their sources. Logits of shape (n_vocab,); the argument is
+        not changed.
         """
-        wanted = self._next_tokens()
-        if not wanted:
+        leans = self._next_tokens()
+        if not leans:
             return logits
-        if self._num_matched < MIN_TOKENS:
-            if not self._lean:
-                return logits
-            leaning = logits.copy()
-            leaning[wanted] += self._lean
-            return leaning
-        allowed = np.full_like(logits, -np.inf)
-        allowed[wanted] = logits[wanted]
-        return allowed
+        tokens = list(leans)
+        gained = logits[tokens] + np.array(list(leans.values()), dtype=np.float32)
+        is_begun = self._num_matched >= MIN_TOKENS
+        result = np.full_like(logits, -np.inf) if is_begun else logits.copy()
+        result[tokens] = gained
+        return result
 
-    def take(self, token: int, ends_sentence: bool) -> None:
+    def take(self, token: int, *, ends_sentence: bool) -> None:
         """Note the token that was chosen and whether it ends a sentence."""
         at = self._num_matched
         self._candidates = [
             source
             for source in self._candidates
-            if len(source) > at and source[at] == token
+            if len(source.tokens) > at and source.tokens[at] == token
         ]
         self._num_matched += 1
-        is_quoted = any(len(source) == at + 1 for source in self._candidates)
+        is_quoted = any(len(s.tokens) == at + 1 for s in self._candidates)
         if is_quoted or (ends_sentence and not self._is_quoting):
             self._candidates, self._num_matched = self._sources, 0
 
@@ -74,7 +80,12 @@ class Quoter:
     def _is_quoting(self) -> bool:
         return bool(self._candidates) and self._num_matched >= MIN_TOKENS
 
-    def _next_tokens(self) -> list[int]:
-        """Return the tokens that go on with what is being quoted."""
+    def _next_tokens(self) -> dict[int, float]:
+        """Return the tokens that go on with what is being quoted, with their leans."""
         at = self._num_matched
-        return list({s[at] for s in self._candidates if len(s) > at})
+        leans: dict[int, float] = {}
+        for source in self._candidates:
+            if len(source.tokens) > at:
+                token = source.tokens[at]
+                leans[token] = max(source.lean, leans.get(token, 0.0))
+        return leans

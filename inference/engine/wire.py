@@ -17,6 +17,7 @@ from inference.types import (
     CompletionRequest,
     EngineTimings,
     FinishReason,
+    Quotable,
     Usage,
 )
 
@@ -158,7 +159,7 @@ def _decode_submit(fields: Mapping[str, Any]) -> Submit:
     request = dict(fields["request"])
     request["messages"] = tuple(ChatMessage(**m) for m in request["messages"])
     request["stop"] = tuple(request["stop"])
-    request["quotable"] = tuple(request["quotable"])
+    request["quotable"] = tuple(Quotable(**q) for q in request["quotable"])
     return Submit(fields["key"], CompletionRequest(**request))
 
 

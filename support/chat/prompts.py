@@ -7,9 +7,8 @@ a conversation's beginning stays the same from turn to turn and is computed once
 
 from collections.abc import Sequence
 
-from inference.types import ChatMessage, CompletionRequest
+from inference.types import ChatMessage, CompletionRequest, Quotable
 from support.knowledge.retrieval import RetrievedPassage
-from support.knowledge.sentences import split_sentences
 from support.models import Message, Notice, Role, Turn
 
 # In characters: a token of the smallest vocabulary is about three of them.
@@ -30,15 +29,12 @@ def build_request(
         *cut_history(history),
         ChatMessage("user", render_question(passages, question)),
     )
-    sentences = [
-        sentence
+    quotable = tuple(
+        Quotable(sentence.text, sentence.score)
         for passage in passages
-        for line in passage.text.splitlines()
-        for sentence in split_sentences(line)
-    ]
-    return CompletionRequest(
-        messages, max_tokens=max_tokens, quotable=tuple(dict.fromkeys(sentences))
+        for sentence in passage.sentences
     )
+    return CompletionRequest(messages, max_tokens=max_tokens, quotable=quotable)
 
 
 def render_question(passages: Sequence[RetrievedPassage], question: str) -> str:

@@ -104,6 +104,15 @@ def score_passage(query: Query, passage: PassageText, vocabulary: Vocabulary) ->
     return score * (1 + _KIND_BONUS) if is_kind else score
 
 
+def score_sentence(query: Query, text: str, vocabulary: Vocabulary) -> float:
+    """Return how well a sentence fits by its own words, on the scale of `Ranked`."""
+    passage = PassageText(
+        passage_id=0, title="", heading="", text=text, keywords="", summary=""
+    )
+    scale = (1 - query.unknown_share) / vocabulary.max_rarity
+    return scale * score_passage(query, passage, vocabulary)
+
+
 def _weighted_counts(
     wanted: Container[str],
     passage: PassageText,

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.quoter import MIN_TOKENS, Quoter, ends_sentence
+from inference.engine.quoter import MIN_TOKENS, Quoter, Source, ends_sentence
 
 END = 9
-SOURCES = [(1, 2, 3, 4, END), (1, 2, 3, 5, END), (6, 7, END)]
+SENTENCES = [(1, 2, 3, 4, END), (1, 2, 3, 5, END), (6, 7, END)]
+SOURCES = [Source(sentence) for sentence in SENTENCES]
 
 
 def logits_for(*tokens):
@@ -54,17 +55,18 @@ class TestRestrict:
 
     def test_does_not_change_its_argument(self):
         logits = logits_for(8)
-        follow(Quoter(SOURCES, lean=5.0), 1).restrict(logits)
+        follow(Quoter([Source((1, 2), 5.0)]), 1).restrict(logits)
         assert np.array_equal(logits, logits_for(8))
 
     def test_a_lean_prefers_to_begin_a_quotation(self):
-        assert best(Quoter(SOURCES, lean=3.0), 8, 6) == 6
+        quoter = Quoter([Source((6, 7, END), lean=3.0), Source((5, END), lean=1.0)])
+        assert best(quoter, 8, 6, 5) == 6
 
 
 @given(st.lists(st.lists(st.integers(0, 8), min_size=1).map(lambda s: (*s, END))),
        st.lists(st.integers(0, 9)))  # fmt: skip
 def test_a_begun_quotation_always_ends_as_a_source(sources, wishes):
-    quoter, said = Quoter(sources), []
+    quoter, said = Quoter(map(Source, sources)), []
     for wish in wishes:
         token = best(quoter, wish)
         quoter.take(token, ends_sentence=token == END)
