@@ -8,7 +8,7 @@ from django.db.models import Count, Max, Sum
 
 from support.knowledge.articles import as_text
 from support.knowledge.index import open_index
-from support.knowledge.query import Query
+from support.knowledge.query import Query, build_query
 from support.knowledge.ranking import Ranked, score_sentence
 from support.knowledge.searcher import Searcher
 from support.knowledge.sentences import split_sentences
@@ -26,6 +26,10 @@ MIN_SCORE = 0.3
 # Of the best score. Measured: keeps every fact that three passages hold and drops one
 # passage in six, which could only mislead.
 MIN_SHARE = 0.7
+
+
+# A sentence is judged by its own words and by how well its passage fits.
+_PASSAGE_SHARE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
