@@ -73,7 +73,7 @@ def _search(request: HttpRequest, query: str) -> HttpResponse:
         "section": "help",
         "site": page_site(),
         "query": query,
-        "results": retrieval.retrieve(query, limit=MAX_RESULTS),
+        "results": retrieval.retrieve(query, limit=MAX_RESULTS, min_share=0),
     }
     return render(request, "support/help_search.html", context)
 

@@ -90,3 +90,17 @@ def test_a_small_change_of_one_article_renews_the_vocabulary():
     assert retrieve("zorbs") == []
     make_article("zorbs", title="Zorbs", body="Zorbs roll.")
     assert retrieve("zrobs")[0].title == "Zorbs"
+
+
+def test_passages_far_below_the_best_are_left_out():
+    make_article(
+        body="## Poles\n\nA broken pole costs $9.\n\n## Zips\n\nZips get broken."
+    )
+    assert [found.heading for found in retrieve(QUESTION)] == ["Poles"]
+    every = retrieve(QUESTION, min_share=0)
+    assert [found.heading for found in every] == ["Poles", "Zips"]
+
+
+def test_a_rare_word_is_enough_where_nothing_else_was_asked():
+    make_article(body="## Visit\n\nThe shop has a lift, a long hall and many doors.")
+    assert retrieve("do you have a lift?")[0].heading == "Visit"
