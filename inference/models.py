@@ -34,7 +34,8 @@ class Backend(models.Model):
         default=dict,
         blank=True,
         help_text="llama.cpp: num_cells, max_sequences, max_waiting, num_threads, "
-        "num_gpu_layers, template. Scripted: scripts.",
+        "num_gpu_layers, template, quotes, quote_lean, quote_also_from. "
+        "Scripted: scripts.",
     )
     is_enabled = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=10)

@@ -101,7 +101,8 @@ _INTEGER_OPTIONS = {
     "num_threads",
     "num_gpu_layers",
 }
-_OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes", "quote_lean"}
+_NUMBERS = {"quote_lean", "quote_also_from"}
+_OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes"} | _NUMBERS
 
 
 def check_options(model: str, options: Mapping[str, object]) -> None:
@@ -122,6 +123,10 @@ def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
         value = options[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f"{name} must be a whole number, not {value!r}")
+    for name in _NUMBERS & set(options):
+        value = options[name]
+        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"{name} must be a number from 0, not {value!r}")
     return EngineConfig(model, **dict(options))  # type: ignore[arg-type]  # checked above
 
 

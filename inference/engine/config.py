@@ -9,28 +9,30 @@ class EngineConfig:
 
     `num_cells` is the number of tokens that all sequences together may keep in the
     KV cache; what the model or llama.cpp makes of it is read back after loading.
-    `max_sequences` run at once, `max_waiting` more may queue. A step computes up to
+    `max_sequences` run at once, `max_waiting` more may queue, `max_retained` finished
+    ones are kept for prompts that begin alike. A step computes up to
     `max_batch_tokens`, but only `max_prefill_tokens` of prompts while somebody's reply
     is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`). `template` names
     the chat template where the model file does not tell.
     With `quotes` a quotable sentence of a request, once begun, is quoted to its end;
-    `quote_lean` is added to the logits of tokens that begin one.
+    `quote_lean` and `quote_also_from` are explained in quoter.py.
     """
 
     model_path: str
     num_cells: int = 8192
     max_sequences: int = 16
-    max_retained: int = 16
+    max_retained: int = 4
     max_waiting: int = 64
     max_batch_tokens: int = 256
-    max_prefill_tokens: int = 64
+    max_prefill_tokens: int = 32
     num_threads: int | None = None
     num_gpu_layers: int = 0
     reuse_prefixes: bool = True
     template: str | None = None
     quotes: bool = False
     quote_lean: float = 0.0
+    quote_also_from: float = 2.0
 
     def __post_init__(self) -> None:
         if self.max_sequences < 1 or self.max_retained < 0 or self.max_waiting < 0:

@@ -10,7 +10,7 @@ from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.kv_cache import KvCache
-from inference.engine.quoter import Quoter, Source, ends_sentence
+from inference.engine.quoter import QuotePolicy, Quoter, Source, ends_sentence
 from inference.engine.runner import Outcome, Runner
 from inference.engine.sampler import Sampler, SamplingParams
 from inference.engine.scheduler import Scheduler, Step
@@ -205,11 +205,14 @@ class Engine:
         num_opening = len(self._runner.tokenize([]))
         sources = []
         for item in request.quotable:
-            lean = self._config.quote_lean * item.weight
-            for form in (item.text, f" {item.text}"):
-                tokens = self._runner.tokenize([Segment(form, is_markup=False)])
-                sources.append(Source(tuple(tokens[num_opening:]), lean))
-        return Quoter(sources)
+            first, later = (
+                tuple(self._runner.tokenize([Segment(form, is_markup=False)]))
+                for form in (item.text, f" {item.text}")
+            )
+            source = Source(first[num_opening:], later[num_opening:], item.weight)
+            sources.append(source)
+        policy = QuotePolicy(self._config.quote_lean, self._config.quote_also_from)
+        return Quoter(sources, policy)
 
     def _build_events(
         self, job: _Job, text: str, reason: FinishReason | None

@@ -63,7 +63,7 @@ class Scheduler:
         cache: KvCache,
         max_batch_tokens: int,
         max_sequences: int,
-        max_prefill_tokens: int = 64,
+        max_prefill_tokens: int = 32,
     ) -> None:
         self._cache = cache
         self._max_batch_tokens = max_batch_tokens

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('name', models.SlugField(unique=True)),
                 ('kind', models.CharField(choices=[('llama_cpp', 'llama.cpp, in this installation'), ('scripted', 'scripted (for tests and drills)')], max_length=20)),
                 ('model', models.CharField(blank=True, help_text='llama.cpp: the path of a GGUF file; empty means the bundled model.', max_length=300)),
-                ('options', models.JSONField(blank=True, default=dict, help_text='llama.cpp: num_cells, max_sequences, max_waiting, num_threads, num_gpu_layers, template. Scripted: scripts.')),
+                ('options', models.JSONField(blank=True, default=dict, help_text='llama.cpp: num_cells, max_sequences, max_waiting, num_threads, num_gpu_layers, template, quotes, quote_lean, quote_also_from. Scripted: scripts.')),
                 ('is_enabled', models.BooleanField(default=True)),
                 ('position', models.PositiveSmallIntegerField(default=10)),
                 ('first_token_s', models.FloatField(default=15.0, validators=[django.core.validators.MinValueValidator(0.1)], verbose_name='first token (s)')),

@@ -18,6 +18,8 @@ PROMPT = (
     "You are Fern, the assistant of {name}. Answer from the help articles. If they "
     "do not answer the question, say so and offer a person."
 )
+# Chosen on tests/support/development_questions.jsonl; docs/measurements.md
+BUNDLED_OPTIONS = {"quotes": True, "quote_lean": 3.0, "quote_also_from": 0.9}
 QUESTIONS = """\
 How long do I have to return something?
 What does delivery cost?
@@ -71,7 +73,10 @@ class Command(BaseCommand):
     def _create_backend(self) -> None:
         if not Backend.objects.exists():
             Backend.objects.create(
-                name="bundled", kind=BackendKind.LLAMA_CPP, position=10
+                name="bundled",
+                kind=BackendKind.LLAMA_CPP,
+                options=BUNDLED_OPTIONS,
+                position=10,
             )
 
     def _create_staff(self) -> None:

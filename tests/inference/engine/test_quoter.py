@@ -5,11 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.quoter import MIN_TOKENS, Quoter, Source, ends_sentence
+from inference.engine.quoter import (
+    MIN_TOKENS,
+    QuotePolicy,
+    Quoter,
+    Source,
+    ends_sentence,
+)
 
 END = 9
 SENTENCES = [(1, 2, 3, 4, END), (1, 2, 3, 5, END), (6, 7, END)]
-SOURCES = [Source(sentence) for sentence in SENTENCES]
+FREE = QuotePolicy()
+
+
+def quoter_of(*sentences, policy=FREE, weights=()):
+    """Return a quoter whose sources read the same in the first place and later."""
+    weights = weights or [0.0] * len(sentences)
+    pairs = zip(sentences, weights, strict=True)
+    return Quoter([Source(s, s, w) for s, w in pairs], policy)
 
 
 def logits_for(*tokens):
@@ -31,42 +44,67 @@ def best(quoter, *liked):
 
 class TestRestrict:
     def test_leaves_the_beginning_free(self):
-        assert best(follow(Quoter(SOURCES), 1, 2), 8, 3) == 8
+        assert best(follow(quoter_of(*SENTENCES), 1, 2), 8, 3) == 8
 
     def test_keeps_to_a_begun_sentence(self):
-        assert best(follow(Quoter(SOURCES), 1, 2, 3), 8, 5, 4) == 5
+        assert best(follow(quoter_of(*SENTENCES), 1, 2, 3), 8, 5, 4) == 5
 
     def test_leaves_the_choice_between_two_sentences_to_the_model(self):
-        assert best(follow(Quoter(SOURCES), 1, 2, 3), 4, 5) == 4
+        assert best(follow(quoter_of(*SENTENCES), 1, 2, 3), 4, 5) == 4
 
     def test_leaves_other_words_free(self):
-        assert best(follow(Quoter(SOURCES), 1, 2, 7), 8, 3) == 8
+        assert best(follow(quoter_of(*SENTENCES), 1, 2, 7), 8, 3) == 8
 
     def test_is_free_again_after_the_quotation(self):
-        assert best(follow(Quoter(SOURCES), 1, 2, 3, 4, END), 8, 1) == 8
+        assert best(follow(quoter_of(*SENTENCES), 1, 2, 3, 4, END), 8, 1) == 8
 
     def test_quotes_a_second_sentence(self):
-        quoter = follow(Quoter(SOURCES), 1, 2, 3, 4, END, 1, 2, 3)
+        quoter = follow(quoter_of(*SENTENCES), 1, 2, 3, 4, END, 1, 2, 3)
         assert best(quoter, 8, 5) == 5
 
     def test_quotes_after_a_free_sentence(self):
-        quoter = follow(Quoter(SOURCES), 8, 8, END, 1, 2, 3)
+        quoter = follow(quoter_of(*SENTENCES), 8, 8, END, 1, 2, 3)
         assert best(quoter, 8, 4) == 4
 
     def test_does_not_change_its_argument(self):
         logits = logits_for(8)
-        follow(Quoter([Source((1, 2), 5.0)]), 1).restrict(logits)
+        follow(quoter_of((1, 2)), 1).restrict(logits)
         assert np.array_equal(logits, logits_for(8))
 
     def test_a_lean_prefers_to_begin_a_quotation(self):
-        quoter = Quoter([Source((6, 7, END), lean=3.0), Source((5, END), lean=1.0)])
+        policy = QuotePolicy(lean=2.0)
+        quoter = quoter_of((6, 7, END), (5, END), policy=policy, weights=(1.5, 0.5))
         assert best(quoter, 8, 6, 5) == 6
+
+    def test_the_later_form_is_for_later_places(self):
+        quoter = Quoter([Source((1, 2, 3, END), (4, 2, 3, END))], FREE)
+        assert best(follow(quoter, 8, END, 4, 2, 3), 8) == END
+
+
+class TestSecondQuotation:
+    def quote_first(self, weights, also_from=0.9):
+        policy = QuotePolicy(also_from=also_from)
+        quoter = quoter_of(*SENTENCES, policy=policy, weights=weights)
+        return follow(quoter, 1, 2, 3, 4, END)
+
+    def test_comes_where_a_source_fits_nearly_as_well(self):
+        assert best(self.quote_first((1.0, 0.5, 0.95)), 8, 1) == 6
+
+    def test_does_not_come_where_none_does(self):
+        assert best(self.quote_first((1.0, 0.5, 0.5)), 8, 6) == 8
+
+    def test_is_not_the_first_again(self):
+        assert best(self.quote_first((1.0, 0.1, 0.1)), 8, 1) == 8
+
+    def test_is_followed_by_no_third(self):
+        quoter = follow(self.quote_first((1.0, 1.0, 1.0)), 6, 7, END)
+        assert best(quoter, 8, 1) == 8
 
 
 @given(st.lists(st.lists(st.integers(0, 8), min_size=1).map(lambda s: (*s, END))),
        st.lists(st.integers(0, 9)))  # fmt: skip
 def test_a_begun_quotation_always_ends_as_a_source(sources, wishes):
-    quoter, said = Quoter(map(Source, sources)), []
+    quoter, said = quoter_of(*sources), []
     for wish in wishes:
         token = best(quoter, wish)
         quoter.take(token, ends_sentence=token == END)
