@@ -22,6 +22,7 @@ from django.db import DatabaseError
 
 from support.chat import events, frames, rate_limits, selectors, services, visitors
 from support.chat.events import Frame
+from support.chat.frames import CloseCode
 from support.chat.selectors import OpenTurn, Progress
 from support.chat.sockets import sockets
 from support.chat.visitors import Claims
@@ -32,13 +33,6 @@ HELLO_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 1.0
 SEND_TIMEOUT_S = 10.0
 _MAX_REFUSED_FRAMES = 30
-
-CLOSE_PROTOCOL = 4400
-CLOSE_UNAUTHENTICATED = 4401
-CLOSE_ORIGIN = 4403
-CLOSE_SLOW = 4408
-CLOSE_TOO_MANY = 4429
-CLOSE_TOO_BIG = 1009
 
 
 @dataclass(slots=True)
@@ -68,7 +62,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
         if not self._count(f"address:{self._address}", settings.SOCKETS_PER_ADDRESS):
-            await self.close(CLOSE_TOO_MANY)
+            await self.close(CloseCode.TOO_MANY)
             return
         self._tasks.append(asyncio.create_task(self._await_hello()))
 
@@ -97,9 +91,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 "rate_limited", str(error), retry_after_ms=error.retry_after_ms
             )
             if self._allowance.num_refused > _MAX_REFUSED_FRAMES:
-                await self.close(CLOSE_TOO_MANY)
+                await self.close(CloseCode.TOO_MANY)
         except _FrameTooBig:
-            await self.close(CLOSE_TOO_BIG)
+            await self.close(CloseCode.TOO_BIG)
 
     async def conversation_event(self, event: dict[str, Any]) -> None:
         """Pass on an event, if the client does not have it already."""
@@ -116,7 +110,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         elif isinstance(frame, frames.Ping):
             await self._send({"type": "pong"})
         elif self._claims is None:
-            await self.close(CLOSE_UNAUTHENTICATED)
+            await self.close(CloseCode.UNAUTHENTICATED)
         elif self._claims.is_expired:
             await self._refuse(
                 "token_expired", "The token has expired; renew it.", frame
@@ -173,11 +167,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _await_hello(self) -> None:
         await asyncio.sleep(HELLO_TIMEOUT_S)
         if self._claims is None:
-            await self.close(CLOSE_UNAUTHENTICATED)
+            await self.close(CloseCode.UNAUTHENTICATED)
 
     async def _greet(self, hello: frames.Hello) -> None:
         if hello.protocol != frames.PROTOCOL:
-            await self.close(CLOSE_PROTOCOL)
+            await self.close(CloseCode.PROTOCOL)
             return
         claims = await self._authenticate(hello.token)
         if claims is None:
@@ -204,22 +198,22 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             claims = visitors.read_token(token)
             site = await database_sync_to_async(visitors.check_session)(claims)
         except PermissionDenied:
-            await self.close(CLOSE_UNAUTHENTICATED)
+            await self.close(CloseCode.UNAUTHENTICATED)
             return None
         headers = dict(self.scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1")
         host = headers.get(b"host", b"").decode("latin-1")
         if not visitors.is_allowed_origin(site, origin, host):
-            await self.close(CLOSE_ORIGIN)
+            await self.close(CloseCode.ORIGIN)
             return None
         if self._claims is not None:
             is_same = claims.conversation_id == self._claims.conversation_id
             if not is_same:
-                await self.close(CLOSE_UNAUTHENTICATED)
+                await self.close(CloseCode.UNAUTHENTICATED)
             return claims if is_same else None
         key = f"conversation:{claims.conversation_id}"
         if not self._count(key, settings.SOCKETS_PER_CONVERSATION):
-            await self.close(CLOSE_TOO_MANY)
+            await self.close(CloseCode.TOO_MANY)
             return None
         return claims
 
@@ -361,7 +355,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         try:
             await asyncio.wait_for(self.send(text_data=text), SEND_TIMEOUT_S)
         except TimeoutError:
-            await self.close(CLOSE_SLOW)
+            await self.close(CloseCode.SLOW)
 
     def _count(self, key: str, limit: int) -> bool:
         is_counted = sockets.take(key, limit)

@@ -4,11 +4,23 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from uuid import UUID
 
 PROTOCOL = 1
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _MAX_INTEGER = 2**31 - 1
+
+
+class CloseCode(IntEnum):
+    """Why the server closes a socket; docs/protocol.md says what a client does."""
+
+    TOO_BIG = 1009
+    PROTOCOL = 4400
+    UNAUTHENTICATED = 4401
+    ORIGIN = 4403
+    SLOW = 4408
+    TOO_MANY = 4429
 
 
 class BadFrame(ValueError):  # noqa: N818 - says what happened
