@@ -101,7 +101,7 @@ _INTEGER_OPTIONS = {
     "num_threads",
     "num_gpu_layers",
 }
-_NUMBERS = {"quote_lean", "quote_also_from"}
+_NUMBERS = {"quote_lean", "quote_doubt", "quote_also_from"}
 _OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes"} | _NUMBERS
 
 

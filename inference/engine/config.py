@@ -16,7 +16,7 @@ class EngineConfig:
     chooses by the size of the model and the processors (`cpus.py`). `template` names
     the chat template where the model file does not tell.
     With `quotes` a quotable sentence of a request, once begun, is quoted to its end;
-    `quote_lean` and `quote_also_from` are explained in quoter.py.
+    the other `quote_` values are those of its policy, see quoter.py.
     """
 
     model_path: str
@@ -32,6 +32,7 @@ class EngineConfig:
     template: str | None = None
     quotes: bool = False
     quote_lean: float = 0.0
+    quote_doubt: float = 0.0
     quote_also_from: float = 2.0
 
     def __post_init__(self) -> None:

@@ -211,7 +211,11 @@ class Engine:
             )
             source = Source(first[num_opening:], later[num_opening:], item.weight)
             sources.append(source)
-        policy = QuotePolicy(self._config.quote_lean, self._config.quote_also_from)
+        policy = QuotePolicy(
+            self._config.quote_lean,
+            self._config.quote_doubt,
+            self._config.quote_also_from,
+        )
         return Quoter(sources, policy)
 
     def _build_events(

@@ -45,12 +45,14 @@ class Source:
 class QuotePolicy:
     """How much the sources weigh against the model's own choice.
 
-    `lean` times a source's weight is added to the logits of the tokens that begin
-    it. After the first quotation comes a second one, if a source fits nearly as well:
+    `lean` times what a source's weight is above `doubt` is added to the logits of the
+    tokens that begin it; below, it is taken away, which is in favour of a refusal.
+    After the first quotation comes a second one, if a source fits nearly as well:
     its weight is at least `also_from` times that of the first. Above 1 none does.
     """
 
     lean: float = 0.0
+    doubt: float = 0.0
     also_from: float = 2.0
 
 
@@ -124,6 +126,6 @@ class Quoter:
         leans: dict[int, float] = {}
         for source, form in self._candidates:
             if len(form) > at:
-                lean = self._policy.lean * source.weight
-                leans[form[at]] = max(lean, leans.get(form[at], 0.0))
+                lean = self._policy.lean * (source.weight - self._policy.doubt)
+                leans[form[at]] = max(lean, leans.get(form[at], lean))
         return leans

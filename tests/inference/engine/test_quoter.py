@@ -76,6 +76,11 @@ class TestRestrict:
         quoter = quoter_of((6, 7, END), (5, END), policy=policy, weights=(1.5, 0.5))
         assert best(quoter, 8, 6, 5) == 6
 
+    def test_a_doubt_prefers_a_refusal(self):
+        policy = QuotePolicy(lean=2.0, doubt=1.0)
+        quoter = quoter_of((6, 7, END), policy=policy, weights=(0.2,))
+        assert best(quoter, 6, 8) == 8
+
     def test_the_later_form_is_for_later_places(self):
         quoter = Quoter([Source((1, 2, 3, END), (4, 2, 3, END))], FREE)
         assert best(follow(quoter, 8, END, 4, 2, 3), 8) == END
