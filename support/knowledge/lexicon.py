@@ -2,7 +2,8 @@
 
 General vocabulary of customer support, for any site. What is special to a site
 belongs into the keywords of its articles. A line is one meaning; a word may stand in
-several. Entries of several words are matched as phrases.
+several. Entries of several words are matched as phrases. What stands before ">" stands
+for what comes after it, but not the other way round.
 """
 
 from collections import defaultdict
@@ -15,16 +16,20 @@ account, profile, login, membership
 activate, activation, enable, switch on, turn on, set up, start using
 add, attach, include, link, connect, pair
 address, street, postcode, zip code
+again, second time, once more, repeatedly
 allowed, permitted, may, possible, able, eligible
 amount, sum, total, value
 answer, reply, response, respond
+apart, come apart, open, split, loose, fall apart
 app, application, mobile app
 apply, request, ask for
 approve, accept, confirm, authorise, authorize
+argentina, australia, austria, belgium > abroad, international, country, foreign
 arrive, come, show up, turn up, reach, get here, land, appear, delivered
 arrive, receive, get, obtain
 ask, question, enquiry, inquiry, query
 atm, cash machine, cashpoint, cash point, automated teller
+authenticator, two step, two factor, verification code, login code
 automatic, automatically, auto, by itself
 back in stock, restock, available again
 bad, poor, awful, terrible, wrong
@@ -36,14 +41,17 @@ bigger size, smaller size, other size, another size, different size, swap, excha
 bigger, larger, large, big
 bike, bicycle, cycle, ebike
 bill, invoice, receipt, statement, proof of purchase
+blizzard > snow, storm, winter, wind
 block, lock, freeze, disable, suspend, deactivate
 blocked, locked, locked out, frozen, disabled
 book, reserve, reservation, booking, appointment
 boot, shoe, hiker, footwear
 bought, buy, purchase, order, ordered, get
+brazil, canada, china, denmark, finland > abroad, international, country, foreign
 break, broken, defective, faulty, damaged, fault, defect, does not work
 broken, torn, ripped, split, cracked, snapped, worn out
 call, phone, telephone, ring
+called off, call off, is off, cancelled, cancel
 cancel, stop, abort, call off, undo, revoke
 canister, cartridge, gas, fuel
 card, debit card, credit card
@@ -81,6 +89,7 @@ cover, covered, include, included
 credit, store credit, voucher
 currency, currencies, dollars, euros, pounds, yen
 customs, duty, duties, import tax, tariff
+dad, mum, mother, father, brother, sister, uncle, aunt > present, gift, someone else
 damaged, dent, dented, scratched, smashed, crushed, broken
 data, information, details, personal data, stored about me
 date, day, deadline, until when
@@ -102,6 +111,7 @@ earn, collect, gain, get points
 eco, sustainable, environment, green, climate
 email address, change email
 email, mail, message, e mail
+email, new email, another email > email address
 employee, complaint, rude
 employee, staff, agent, representative, human, person, real person, somebody
 error, problem, issue, trouble, fail, failed, not working, glitch
@@ -116,7 +126,9 @@ fee, cost, price, charge, rate, how much, expensive, pay
 find, locate, see, where, look up, view
 finish, complete, done, end
 fit, size, sizing, measure, too big, too small, too tight, tight, loose
+forecast > weather, rain, storm
 forgot, forgotten, forget, lost, do not remember, cannot remember
+france, germany > abroad, international, country, foreign
 fraud, suspicious, strange, did not make
 fraud, unauthorised, unauthorized, scam, did not make, not recognise, unknown
 free, no charge, without paying, at no cost, gratis
@@ -124,14 +136,18 @@ friend, recipient, beneficiary, payee, someone else
 gift card, gift voucher, gift certificate
 gift, present, birthday
 go through, work, succeed, complete
+granny, grandma, grandpa > present, gift, someone else
+greece, hungary, iceland, india, ireland > abroad, international, country, foreign
 guest, without account, without registering
 hacked, compromised, somebody else, someone else, log out, sign out
+have a go, try, try out, test, test ride
 help, support, customer service, customer care
 hire, rent, rental, borrow, lend, hired
 hold, keep, store, held
 hole, tear, rip, puncture
 how long, time, days, duration, take, wait, hours, weeks
 how many, number, limit, maximum
+how much will you give, what do you pay for my, sell, trade in, offer
 how much, cost, price, fee
 how old, age, years old, minimum age
 identical, same, twice, duplicate, double
@@ -143,9 +159,11 @@ increase, raise, more, higher
 instalment, installment, instalments, pay later, split, finance, in parts, monthly
 interest, fee, charge
 invite, refer, recommend, friend
+italy, japan, mexico, netherlands, norway > abroad, international, country, foreign
 jacket, coat, raincoat, anorak, shell
 join, sign up, register, subscribe, become a member, open an account, create
 kayak, canoe, boat
+knife, knives, blade
 last, latest, until, deadline, by when
 leak, leaking, waterproof, soak through
 left on, what is left, remaining, balance
@@ -179,6 +197,7 @@ not, cannot, unable, fail, decline, reject, problem
 offer, sell, have, stock
 often, every, how often, regularly
 old, age, years
+old, used, second hand
 one time, single use, disposable, temporary, once
 open, opening, opening hours, closed
 options, methods, ways, possibilities
@@ -193,6 +212,7 @@ parcel, package, packet, box, shipment, order
 passcode, password, pin, code, credentials
 pay, accept, take, method, card
 pay, payment, paid, purchase, transaction
+peg, pegs, accessory
 pending, processing, in progress, waiting, not completed, still, stuck, on hold
 photo, picture, image, screenshot
 physical, real, plastic, actual
@@ -200,6 +220,7 @@ pick up, collect, fetch, click and collect
 pin, pin number, pin code, secret number
 plane, flight, fly, airplane, hand luggage, hold luggage, airline
 points, rewards
+poland, portugal > abroad, international, country, foreign
 policy, rules, terms, conditions
 possible, can, could, able
 post, mail, send
@@ -212,11 +233,13 @@ process, procedure, steps, how to
 proof, evidence, document
 protect, safe, secure, security
 purchase, bought, item, product
+put in, throw in, add, include
 quit, leave, resign, end
 reason, why, cause
 receive, get, arrive, obtain, get hold of
 recognise, recognize, know, familiar, unknown
 recycle, dispose, disposal, throw away, throw out
+reduction, discount, percent off, rebate
 reference, payment reference
 refund, money back, return, reimburse, credited
 regular, standard, normal, usual
@@ -253,12 +276,15 @@ show, appear, display, visible, see
 showing, reflected, credited, updated, appear
 sleeping bag, bag, quilt
 small, tiny, little
+smell, stink, odour, odor, reek
 social, facebook, instagram
 someone else, another person, other person, on behalf, husband, wife, friend
 someone used my, somebody used my, fraud, did not make, unauthorised
+spain, sweden, switzerland, turkey, uk > abroad, international, country, foreign
 spend, redeem, use
 statement, account history, transaction list, bank statement
 status, where is, track, tracking
+stitch, stitched, sewn, sew, seam, mended
 stolen, theft, robbed, mugged, taken, stole
 stop, cancel, end, quit, unsubscribe, switch off, turn off
 store, keep, storage
@@ -272,6 +298,7 @@ sunday, weekend, saturday
 support, accept, work with, compatible
 surcharge, fee, extra charge
 take back, accept
+take it back, take back, pick up, come and take, return
 taxes, vat, tax, tax number
 tell me when, notify, alert, email me, let me know
 tent, shelter, camping
@@ -290,8 +317,10 @@ tyre, tire, tube
 unblock, unlock, unfreeze
 unused, not used, new condition, not worn
 unwell, cannot come, unable to attend
+usa, america, england, scotland, europe > abroad, international, country, foreign
 use, spend, redeem, apply
 used, worn, second hand
+vacation, away, on holiday
 vanish, expire, lost, run out
 verify, verification, prove, proof, confirm, identity check, identify
 visa, mastercard, amex, american express
@@ -316,11 +345,18 @@ def _read_meanings(text: str) -> dict[tuple[str, ...], set[str]]:
     """Return, for each word or phrase in stems, the single stems that mean the same."""
     meanings: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for line in text.strip().splitlines():
-        entries = [read_stems(entry) for entry in line.split(",")]
-        single = {entry[0] for entry in entries if len(entry) == 1}
+        asked, _, answered = line.partition(">")
+        entries = _read_entries(asked)
+        single = {
+            entry[0] for entry in _read_entries(answered or asked) if len(entry) == 1
+        }
         for entry in entries:
             meanings[entry] |= single - set(entry)
     return dict(meanings)
+
+
+def _read_entries(text: str) -> list[tuple[str, ...]]:
+    return [read_stems(entry) for entry in text.split(",")]
 
 
 _MEANINGS = _read_meanings(_ENGLISH)

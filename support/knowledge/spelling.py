@@ -6,6 +6,7 @@ from collections.abc import Mapping
 _MIN_CHARACTERS = 4
 _MIN_SIMILARITY = 0.2
 _MAX_CANDIDATES = 20
+_SHORT_WORD = 5
 _LONG_WORD = 8
 
 
@@ -24,8 +25,8 @@ class Speller:
         """Return the nearest known word, or None if nothing is near.
 
         One slip is forgiven, two from eight letters on, none in the first letter, where
-        they are rare, and no wrong letter in four, as "cafe" is not "cake". Of equals
-        the more frequent word wins. Shorter words and numbers are never corrected.
+        they are rare, and no wrong letter in words up to five, as "cafe" is not "cake".
+        Of equals the more frequent word wins. Numbers are never corrected.
         """
         if len(word) < _MIN_CHARACTERS or not word.isalpha():
             return None
@@ -49,7 +50,7 @@ def _allowed(word: str, known: str) -> int:
     """Return how many slips are forgiven between two words."""
     if len(word) >= _LONG_WORD:
         return 2
-    is_short = len(word) == len(known) == _MIN_CHARACTERS
+    is_short = len(word) == len(known) <= _SHORT_WORD
     return 0 if is_short and sorted(word) != sorted(known) else 1
 
 

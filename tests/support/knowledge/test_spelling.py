@@ -45,7 +45,7 @@ def test_finds_the_word_that_was_meant(word, known):
 
 
 @pytest.mark.parametrize(
-    "word", ["tnt", "2024x", "kayak", "quantum", "root", "test", ""]
+    "word", ["tnt", "2024x", "kayak", "quantum", "root", "test", "boats", ""]
 )
 def test_leaves_alone_what_is_near_nothing(word):
     assert SPELLER.correct(word) is None
