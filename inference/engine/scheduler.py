@@ -92,22 +92,20 @@ class Scheduler:
         sequence.finish()
 
     def next_step(self) -> Step:
-        """Return the work for one decode call; empty when nothing can run.
+        """Return the work for one decode call; empty when there is none.
 
         At most `max_batch_tokens` tokens: one per decoding sequence first, the rest
         is given to prefill in arrival order. Claims slots for admitted sequences.
+        Never empty while there is work: the oldest prompt is read to its end before
+        a younger one is admitted, so no two can starve each other of cells.
         """
-        while True:
-            chunks = self._decode_chunks()
-            room = self._max_batch_tokens - len(chunks)
-            if chunks:
-                room = min(room, self._max_prefill_tokens)
-            read = self._prefill_chunks(room)
-            chunks += read + self._admitted_chunks(room - count_tokens(read))
-            if chunks or len(self.running) < 2:
-                return Step(self._cache.take_operations(), tuple(chunks))
-            # Half-read prompts fill the cache between them: one must give way.
-            self.preempt_youngest()
+        chunks = self._decode_chunks()
+        room = self._max_batch_tokens - len(chunks)
+        if chunks:
+            room = min(room, self._max_prefill_tokens)
+        read = self._prefill_chunks(room)
+        admitted = self._admitted_chunks(room - count_tokens(read))
+        return Step(self._cache.take_operations(), (*chunks, *read, *admitted))
 
     def complete(self, step: Step) -> None:
         """Note that the step was computed."""
