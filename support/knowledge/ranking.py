@@ -42,6 +42,8 @@ _PAIR_WEIGHT = 0.15
 _PHRASE_WEIGHT = 0.3
 _RELATED_PHRASE_WEIGHT = 0.2
 _KIND_BONUS = 0.12
+# Added, since the one sentence with the price need not share a word with the question.
+_KIND_SCORE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def score_sentence(query: Query, text: str, vocabulary: Vocabulary) -> float:
         passage_id=0, title="", heading="", text=text, keywords="", summary=""
     )
     scale = (1 - query.unknown_share) / vocabulary.max_rarity
-    return scale * score_passage(query, passage, vocabulary)
+    score = scale * score_passage(query, passage, vocabulary)
+    return score + _KIND_SCORE if holds_kind(text, query.wanted) else score
 
 
 def _weighted_counts(
