@@ -65,6 +65,8 @@ class Quoter:
         self._num_quoted = 0
         self._num_said = 0
         self._is_bound = False
+        self._num_matched = 0
+        self._candidates: list[tuple[Source, tuple[int, ...]]] = []
         self._begin_sentence(self._unquoted)
 
     def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
