@@ -46,5 +46,6 @@ def stop_worker() -> None:
     """Stop the embedded worker, waiting for the tasks that run; about 1.5 s."""
     global _worker
     if _worker is not None:
+        signals.worker_shutting_down.send(sender=_worker, how="warm")
         _worker.stop()
         _worker = None

@@ -5,9 +5,10 @@ engine, is imported when a row first asks for it. So the web process, which rout
 nothing, loads no model.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
@@ -19,6 +20,8 @@ from inference.models import BackendKind, build_deadlines
 from inference.routing.router import OnAttempt, Router
 from inference.types import CancelToken, CompletionRequest, RoutedItem
 
+logger = logging.getLogger(__name__)
+
 Build = Callable[[str, str, Mapping[str, object]], Backend]
 
 # each has `build_backend(name, model, options)` and `check_options(model, options)`
@@ -28,37 +31,70 @@ _MODULES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A backend and the row it was made from."""
+
+    row: BackendRow
+    backend: Backend
+
+    def is_made_from(self, row: BackendRow) -> bool:
+        """Return whether the row still asks for this backend; its order may change."""
+        before = (self.row.kind, self.row.model, self.row.options)
+        return before == (row.kind, row.model, row.options)
+
+
 class Registry:
     """The backends of this process, by name; built when first used or changed.
 
-    Threads may share it. A backend that is replaced is closed when its row changes:
-    calls in flight on it fail over.
+    Threads may share it. What is replaced, disabled or deleted is closed: calls in
+    flight on it fail over.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._built: dict[str, tuple[datetime, Backend]] = {}
+        self._built: dict[str, _Built] = {}
         self.router = Router()
 
-    def backend(self, row: BackendRow) -> Backend:
-        """Return the backend of a row, as the row is now."""
+    def use(self, rows: Sequence[BackendRow]) -> list[Backend]:
+        """Return the backends of the rows, in their order, and close all others.
+
+        A row that no backend can be made from is logged and left out.
+        """
         with self._lock:
-            built_at, backend = self._built.get(row.name, (None, None))
-            if backend is not None and built_at == row.updated_at:
-                return backend
-            if backend is not None:
-                backend.close()
-                self.router.forget(row.name)
-            backend = build_backend(row)
-            self._built[row.name] = (row.updated_at, backend)
-            return backend
+            names = {row.name for row in rows}
+            closing = [
+                self._built.pop(name) for name in list(self._built) if name not in names
+            ]
+            backends = []
+            for row in rows:
+                try:
+                    closing += self._build(row)
+                except (ValueError, ImportError, OSError):
+                    logger.exception("backend=%s cannot be used", row.name)
+                else:
+                    backends.append(self._built[row.name].backend)
+        for built in closing:
+            self.router.forget(built.row.name)
+            built.backend.close()
+        return backends
 
     def close(self) -> None:
         """Close all backends."""
-        with self._lock:
-            for _, backend in self._built.values():
-                backend.close()
-            self._built.clear()
+        self.use([])
+
+    def _build(self, row: BackendRow) -> list[_Built]:
+        """Make the backend of a row unless it is there; return what it replaces.
+
+        A row read before another thread's newer one does not bring the old back.
+        """
+        built = self._built.get(row.name)
+        if built is not None and (
+            built.is_made_from(row) or row.updated_at < built.row.updated_at
+        ):
+            return []
+        self._built[row.name] = _Built(row, build_backend(row))
+        return [built] if built else []
 
 
 def build_backend(row: BackendRow) -> Backend:
@@ -82,15 +118,15 @@ def route(
     Like `Router.route`. One query.
     """
     rows = list(BackendRow.objects.filter(is_enabled=True))
-    backends = [registry.backend(row) for row in rows]
+    backends = registry.use(rows)
     deadlines = build_deadlines(rows, total_s)
     return registry.router.route(request, backends, deadlines, cancel, on_attempt)
 
 
 def warm_up() -> None:
     """Build and start the enabled backends, for the first visitor's sake."""
-    for row in BackendRow.objects.filter(is_enabled=True):
-        registry.backend(row).start()
+    for backend in registry.use(list(BackendRow.objects.filter(is_enabled=True))):
+        backend.start()
 
 
 def close() -> None:

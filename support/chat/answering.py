@@ -83,10 +83,12 @@ def _answer(turn: Turn, cancel: CancelToken) -> None:
         )
         turns.finish(turn, failed)
         return
-    if routed.completion.finish_reason is FinishReason.CANCELLED:
-        _finish_stopped(turn, writer)
-    else:
+    if routed.completion.finish_reason is not FinishReason.CANCELLED:
         _finish_answered(turn, question, writer)
+    elif watch.is_leaving:
+        turns.release(turn)
+    else:
+        _finish_stopped(turn, writer)
 
 
 def build_question(turn: Turn) -> Question:

@@ -7,6 +7,7 @@ is sent twice or left out, however many events are lost.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 HELLO_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 1.0
 SEND_TIMEOUT_S = 10.0
+_POLLS_BETWEEN_SUBSCRIPTIONS = 30
 _MAX_REFUSED_FRAMES = 30
 
 
@@ -47,17 +50,28 @@ class _Cursor:
 class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """One socket of one visitor."""
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the socket, and leave nothing behind however that ends.
+
+        Channels calls `disconnect` only for a goodbye, not after an exception, and a
+        tab that is closed while a frame is on its way is an exception.
+        """
+        self._claims: Claims | None = None
+        self._counted: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._leave()
+
     async def connect(self) -> None:
         """Accept; everything else waits for the hello."""
         events.use_loop(asyncio.get_running_loop())
-        self._claims: Claims | None = None
-        self._allowance = rate_limits.FrameAllowance.of_socket()
+        self._allowance = rate_limits.FrameAllowance(self.channel_name)
         self._seq = 0
         self._status = ""
         self._cursor = _Cursor()
         self._open_turns: set[str] = set()
-        self._counted: list[str] = []
-        self._tasks: list[asyncio.Task[None]] = []
         self._sending = asyncio.Lock()
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
@@ -66,8 +80,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             return
         self._tasks.append(asyncio.create_task(self._await_hello()))
 
-    async def disconnect(self, code: int) -> None:
-        """Leave the group; what the worker does goes on."""
+    async def _leave(self) -> None:
+        """Leave the group, end the tasks; what the worker does goes on."""
         for task in self._tasks:
             task.cancel()
         for key in self._counted:
@@ -94,11 +108,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 await self.close(CloseCode.TOO_MANY)
         except _FrameTooBig:
             await self.close(CloseCode.TOO_BIG)
+        except DatabaseError:
+            logger.exception("a frame could not be handled")
+            await self._refuse("unavailable", "Try again in a moment.")
 
     async def conversation_event(self, event: dict[str, Any]) -> None:
         """Pass on an event, if the client does not have it already."""
-        async with self._sending:
-            await self._forward(event["frame"])
+        try:
+            async with self._sending:
+                await self._forward(event["frame"])
+        except (DatabaseError, ObjectDoesNotExist):
+            logger.warning("an event is left to the next poll", exc_info=True)
 
     # Frames in
 
@@ -137,6 +157,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         accepted = await database_sync_to_async(services.post_message)(
             conversation_id, frame.content, frame.client_id, self._address
         )
+        # from here on the poll looks after it, whatever becomes of the events
+        self._open_turns.add(str(accepted.turn.id))
         await self._send(
             {
                 "type": "ack",
@@ -177,15 +199,18 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if claims is None:
             return
         conversation_id = claims.conversation_id
-        if self._claims is None:
-            self._claims = claims
+        is_first = self._claims is None
+        self._claims = claims
+        if is_first:
             # subscribe, then read, then apply: nothing falls between
-            await self.channel_layer.group_add(
-                events.group_name(conversation_id), self.channel_name
-            )
-            self._tasks.append(asyncio.create_task(self._poll()))
+            await self._subscribe(conversation_id)
+            self._tasks.append(asyncio.create_task(self._poll(conversation_id)))
         async with self._sending:
             await self._replay(hello, conversation_id)
+
+    async def _subscribe(self, conversation_id: UUID) -> None:
+        group = events.group_name(conversation_id)
+        await self.channel_layer.group_add(group, self.channel_name)
 
     async def _renew(self, token: str) -> None:
         claims = await self._authenticate(token)
@@ -282,16 +307,19 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             self._cursor = _Cursor(turn, attempt)
             if had_text and frame["type"] == "turn":
                 await self._send(events.reply_reset(UUID(turn), attempt))
-        elif is_known and attempt < self._cursor.attempt:
-            return
+        elif is_known and (attempt < self._cursor.attempt or frame["type"] == "reset"):
+            return  # the client is further on already
         await self._send(frame)
 
-    async def _poll(self) -> None:
+    async def _poll(self, conversation_id: UUID) -> None:
         """Look after running turns: a lost event costs one interval, never text."""
-        while True:
+        for number in itertools.count(1):
             await asyncio.sleep(POLL_INTERVAL_S)
+            if number % _POLLS_BETWEEN_SUBSCRIPTIONS == 0:
+                # layers forget members after a day, or after one unread message
+                await self._subscribe(conversation_id)
             if self._open_turns:
-                with contextlib.suppress(DatabaseError):
+                with contextlib.suppress(DatabaseError, ObjectDoesNotExist):
                     async with self._sending:
                         await self._catch_up()
 
@@ -355,7 +383,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         try:
             await asyncio.wait_for(self.send(text_data=text), SEND_TIMEOUT_S)
         except TimeoutError:
-            await self.close(CloseCode.SLOW)
+            # the close waits for the full buffer too, so it is not waited for long
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.close(CloseCode.SLOW), 1)
+            raise StopConsumer from None
 
     def _count(self, key: str, limit: int) -> bool:
         is_counted = sockets.take(key, limit)

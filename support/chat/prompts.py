@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from inference.types import ChatMessage, CompletionRequest, Quotable
 from support.knowledge.retrieval import RetrievedPassage
-from support.models import Message, Notice, Role, Turn
+from support.models import Turn, TurnState
 
 # In characters: a token of the smallest vocabulary is about three of them.
 HISTORY_CHARACTERS = 1200
@@ -63,31 +63,25 @@ def cut_history(history: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def read_history(turn: Turn) -> list[ChatMessage]:
-    """Return the conversation before the question, oldest first. One query.
+    """Return the questions before this one with their replies, oldest first.
 
-    Apologies and announcements are left out, with the questions that got them: a
-    model would learn from them to apologise.
+    One query. Apologies are left out, with the questions that got them: a model
+    would learn from them to apologise.
     """
-    rows = list(
-        Message.objects.filter(
-            conversation_id=turn.conversation_id, seq__lt=turn.question.seq
+    answered = (
+        Turn.objects.filter(
+            conversation_id=turn.conversation_id,
+            question__seq__lt=turn.question.seq,
+            state__in=[TurnState.ANSWERED, TurnState.STOPPED],
+            reply__notice="",
         )
-        .exclude(notice=Notice.HANDOFF_REQUESTED)
-        .order_by("-seq")[: _MAX_HISTORY_MESSAGES * 2]
+        .select_related("question", "reply")
+        .order_by("-question__seq")[: _MAX_HISTORY_MESSAGES // 2]
     )
     history: list[ChatMessage] = []
-    for row in reversed(rows):
-        if row.role == Role.USER:
-            _drop_open_question(history)
-            history.append(ChatMessage("user", row.content))
-        elif row.notice:
-            _drop_open_question(history)
-        elif row.content:
-            history.append(ChatMessage("assistant", row.content))
-    _drop_open_question(history)
+    for earlier in reversed(answered):
+        reply = earlier.reply.content.strip() if earlier.reply else ""
+        if reply:
+            history.append(ChatMessage("user", earlier.question.content))
+            history.append(ChatMessage("assistant", reply))
     return history
-
-
-def _drop_open_question(history: list[ChatMessage]) -> None:
-    if history and history[-1].role == "user":
-        history.pop()

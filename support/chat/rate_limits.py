@@ -1,7 +1,6 @@
 """How much one visitor, and one address, may ask for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -40,6 +39,12 @@ def _shared_limiter() -> RateLimiter:
     return MovingWindowRateLimiter(storage_from_string(settings.RATE_LIMIT_STORAGE_URL))
 
 
+@cache
+def _process_limiter() -> RateLimiter:
+    """Return the limiter of what one process sees alone, such as a socket."""
+    return MovingWindowRateLimiter(MemoryStorage())
+
+
 def check_messages(conversation_id: str, address: str) -> None:
     """Count a message; raises RateLimited if the visitor or the address sends too much.
 
@@ -52,8 +57,16 @@ def check_messages(conversation_id: str, address: str) -> None:
 
 
 def check_sessions(address: str) -> None:
-    """Count a session call; raises RateLimited if the address makes too many."""
+    """Count a new conversation; raises RateLimited if the address starts too many."""
     _hit(RateLimitItemPerHour(settings.SESSIONS_PER_HOUR), "session", address)
+
+
+def check_renewals(address: str) -> None:
+    """Count a renewal; raises RateLimited if the address makes too many.
+
+    Every open tab renews four times an hour, and an office has many.
+    """
+    _hit(RateLimitItemPerHour(settings.SESSIONS_PER_HOUR * 20), "renewal", address)
 
 
 def _hit(item: RateLimitItem, *identifiers: str) -> None:
@@ -67,25 +80,25 @@ def _wait_ms(limiter: RateLimiter, item: RateLimitItem, *identifiers: str) -> in
     return max(int((reset_at - timezone.now().timestamp()) * 1000), 1000)
 
 
-@dataclass(slots=True)
 class FrameAllowance:
-    """Counts the frames of one socket, in this process and for its life only."""
+    """Counts the frames of one socket, in this process and for its life only.
 
-    limiter: RateLimiter
-    item: RateLimitItem
-    num_refused: int = 0
+    `num_refused` counts refusals since the last frame that was let through.
+    """
 
-    @classmethod
-    def of_socket(cls) -> "FrameAllowance":
-        """Return a fresh allowance of `FRAMES_PER_MINUTE`."""
-        limiter = MovingWindowRateLimiter(MemoryStorage())
-        return cls(limiter, RateLimitItemPerMinute(settings.FRAMES_PER_MINUTE))
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._item = RateLimitItemPerMinute(settings.FRAMES_PER_MINUTE)
+        self.num_refused = 0
 
     def check(self) -> None:
-        """Count a frame; raises RateLimited above the allowance."""
-        if not self.limiter.hit(self.item):
+        """Count a frame; raises RateLimited above `FRAMES_PER_MINUTE`."""
+        limiter = _process_limiter()
+        if not limiter.hit(self._item, "frame", self._socket):
             self.num_refused += 1
-            raise RateLimited(_wait_ms(self.limiter, self.item))
+            wait_ms = _wait_ms(limiter, self._item, "frame", self._socket)
+            raise RateLimited(wait_ms)
+        self.num_refused = 0
 
 
 def describe_limits() -> dict[str, int]:

@@ -10,14 +10,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
-from django.db.models import Q
+from django.db import close_old_connections, connection
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from support.chat import turns
 from support.chat.answering import APOLOGY
 from support.chat.tasks import queue_turn
-from support.models import Notice, Turn, TurnState
+from support.models import OPEN_STATES, Notice, Turn, TurnState
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +37,33 @@ def reap() -> list[UUID]:
         state=TurnState.QUEUED, published_at__lt=now - timedelta(seconds=_UNHEARD_S)
     )
     abandoned = Q(state=TurnState.RUNNING, lease_until__lt=now)
-    rescued = []
-    for turn in Turn.objects.filter(unheard | abandoned).order_by("published_at")[
-        :_BATCH
-    ]:
-        if _rescue(turn):
-            rescued.append(turn.id)
-    return rescued
+    earlier = Turn.objects.filter(
+        conversation=OuterRef("conversation"),
+        state__in=OPEN_STATES,
+        question__seq__lt=OuterRef("question__seq"),
+    )
+    found = Turn.objects.filter(unheard | abandoned).exclude(Exists(earlier))
+    return [
+        turn.id
+        for turn in found.order_by("published_at")[:_BATCH]
+        if _is_due(turn) and _try_rescue(turn)
+    ]
+
+
+def _is_due(turn: Turn) -> bool:
+    """Return whether it is time: jobs of a busy queue are repeated ever more rarely."""
+    waited = turn.published_at - turn.created_at
+    is_queued = turn.state == TurnState.QUEUED
+    return not is_queued or timezone.now() - turn.published_at >= waited
+
+
+def _try_rescue(turn: Turn) -> bool:
+    """Rescue a turn; one that cannot be does not keep the others from it."""
+    try:
+        return _rescue(turn)
+    except Exception:
+        logger.exception("turn=%s could not be rescued", turn.id)
+        return False
 
 
 def _rescue(turn: Turn) -> bool:
@@ -94,8 +114,9 @@ class Reaper:
         while True:
             try:
                 reap()
-            except DatabaseError:
-                logger.warning("the reaper cannot reach the database", exc_info=True)
+            except Exception:
+                # the edge of a thread: the next round is the remedy
+                logger.exception("the reaper could not look")
             finally:
                 close_old_connections()
             if self._stopping.wait(settings.REAPER_INTERVAL_S):

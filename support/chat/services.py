@@ -114,9 +114,9 @@ def _announce_question(message: Message, turn: Turn) -> None:
 def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:
     """Ask the worker of a turn to end its reply; a finished turn stays as it is.
 
-    `attempt` is what the visitor saw: a newer one is not stopped. A turn that no
-    worker has yet is ended here. Raises ObjectDoesNotExist if the conversation has
-    no such turn.
+    `attempt` is what the visitor saw; a reset in between does not void the wish. A
+    turn that no worker has yet is ended here. Raises ObjectDoesNotExist if the
+    conversation has no such turn.
     """
     turn = Turn.objects.get(pk=turn_id, conversation_id=conversation_id)
     if turn.state == TurnState.QUEUED and turn.attempt == attempt:
@@ -124,9 +124,9 @@ def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:
         if turns.finish(turn, stopped):
             _queue_next(conversation_id)
             return
-    Turn.objects.filter(pk=turn_id, attempt=attempt, state=TurnState.RUNNING).update(
-        is_stop_requested=True
-    )
+    Turn.objects.filter(
+        pk=turn_id, attempt__gte=attempt, state=TurnState.RUNNING
+    ).update(is_stop_requested=True)
 
 
 def _queue_next(conversation_id: UUID) -> None:

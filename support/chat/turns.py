@@ -76,7 +76,6 @@ def claim(turn_id: UUID) -> Turn | None:
         num_claims=F("num_claims") + 1,
         lease_owner=worker_name(),
         lease_until=now + timedelta(seconds=settings.TURN_LEASE_S),
-        deadline=now + timedelta(seconds=settings.TURN_DEADLINE_S),
         started_at=turn.started_at or now,
     )
     if not claimed:
@@ -103,16 +102,20 @@ def extend_leases(held: dict[UUID, int]) -> None:
         ).update(lease_until=until)
 
 
-def find_unwanted(held: dict[UUID, int]) -> set[UUID]:
-    """Return the turns held that were stopped, or that somebody else has. One query."""
-    still_wanted = {
-        turn_id
-        for turn_id, attempt in Turn.objects.filter(
-            pk__in=held, state=TurnState.RUNNING, is_stop_requested=False
-        ).values_list("pk", "attempt")
-        if held[turn_id] == attempt
-    }
-    return set(held) - still_wanted
+def find_stopped(held: dict[UUID, int]) -> set[UUID]:
+    """Return the turns held that the visitor stopped. One query."""
+    return set(
+        Turn.objects.filter(pk__in=held, is_stop_requested=True).values_list(
+            "pk", flat=True
+        )
+    )
+
+
+def find_lost(held: dict[UUID, int]) -> set[UUID]:
+    """Return the turns held that are over, or of another attempt. One query."""
+    ours = Turn.objects.filter(pk__in=held, state=TurnState.RUNNING)
+    attempts = dict(ours.values_list("pk", "attempt"))
+    return {key for key, attempt in held.items() if attempts.get(key) != attempt}
 
 
 def begin_again(turn: Turn) -> bool:

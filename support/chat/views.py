@@ -133,12 +133,13 @@ def widget_session(request: HttpRequest) -> JsonResponse:
     """Start a conversation, or renew the token of the one that `renewal` opens."""
     body = _read_body(request)
     site = find_site(request, body.get("site", ""))
-    client = (request.META.get("REMOTE_ADDR", ""),)
-    rate_limits.check_sessions(rate_limits.address_key(client))
+    address = rate_limits.address_key((request.META.get("REMOTE_ADDR", ""),))
     renewal = body.get("renewal")
     if renewal is None:
+        rate_limits.check_sessions(address)
         session = visitors.start_session(site)
     elif isinstance(renewal, str):
+        rate_limits.check_renewals(address)
         try:
             session = visitors.renew_session(site, renewal)
         except PermissionDenied as error:
@@ -158,6 +159,7 @@ def widget_session(request: HttpRequest) -> JsonResponse:
 def _read_body(request: HttpRequest) -> dict[str, object]:
     try:
         body = json.loads(request.body)
+        json.dumps(body, ensure_ascii=False).encode()  # JSON can escape what no encoder takes
     except (ValueError, RecursionError) as error:
         raise RequestRefused(400, "bad_request", "The body must be JSON.") from error
     if not isinstance(body, dict):

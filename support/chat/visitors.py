@@ -55,7 +55,10 @@ def is_allowed_origin(site: Site, origin: str, host: str) -> bool:
     `host` is the Host header of the request: pages of this server always may. The
     comparison is exact on scheme, host and port; no origin is no permission.
     """
-    parts = urlsplit(origin.lower())
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:
+        return False
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return False
     if f"{parts.scheme}://{parts.netloc}" != origin.lower():
@@ -114,7 +117,7 @@ def read_token(token: str) -> Claims:
     """Return what `token` allows; raises TokenExpired or TokenInvalid."""
     try:
         value = signing.loads(token, salt=_TOKEN_SALT)
-    except signing.BadSignature as error:
+    except (signing.BadSignature, ValueError) as error:
         raise TokenInvalid("The token is not valid.") from error
     expires_at = datetime.fromtimestamp(value["expires"], tz=UTC)
     claims = Claims(UUID(value["conversation"]), value["site"], expires_at)
@@ -144,4 +147,4 @@ def check_session(claims: Claims) -> Site:
 
 
 def _hash(renewal: str) -> str:
-    return hashlib.sha256(renewal.encode()).hexdigest()
+    return hashlib.sha256(renewal.encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,7 +14,7 @@ from time import monotonic
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import close_old_connections, connection
 
 from inference.types import CancelToken
 from support.chat import turns
@@ -31,7 +31,9 @@ class TurnWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[UUID, tuple[Turn, CancelToken]] = {}
+        self._suspected: set[UUID] = set()
         self._thread: threading.Thread | None = None
+        self.is_leaving = False
 
     @contextmanager
     def looking_after(self, turn: Turn) -> Iterator[CancelToken]:
@@ -50,6 +52,18 @@ class TurnWatch:
             with self._lock:
                 self._held.pop(turn.id, None)
 
+    def leave(self) -> None:
+        """Cancel everything, because this process ends: another one goes on with it."""
+        self.is_leaving = True
+        with self._lock:
+            held = list(self._held.values())
+        for _, cancel in held:
+            cancel.cancel()
+
+    def stay(self) -> None:
+        """Answer again, after `leave`."""
+        self.is_leaving = False
+
     def _run(self) -> None:
         extended_s = monotonic()
         pause = threading.Event()
@@ -59,9 +73,9 @@ class TurnWatch:
                 if monotonic() - extended_s > settings.TURN_LEASE_S / 3:
                     extended_s = monotonic()
                     turns.extend_leases(self._attempts())
-            except DatabaseError:
-                # the leases run out if this lasts, and another worker takes over
-                logger.warning("the watch cannot reach the database", exc_info=True)
+            except Exception:
+                # the edge of a thread: whatever it was, the leases must not run out
+                logger.exception("the watch could not look")
                 close_old_connections()
         connection.close()
 
@@ -77,13 +91,18 @@ class TurnWatch:
             return {key: turn.attempt for key, (turn, _) in self._held.items()}
 
     def _look(self) -> None:
+        """Cancel what was stopped, and what was lost at two looks in a row.
+
+        Once is not enough: a reset changes the row a moment before our copy of it.
+        """
         held = self._attempts()
-        for turn_id in turns.find_unwanted(held):
-            with self._lock:
-                turn, cancel = self._held.get(turn_id, (None, None))
-            # a reset may have raised the number between the two looks
-            if turn and cancel and turn.attempt == held[turn_id]:
-                cancel.cancel()
+        lost = turns.find_lost(held)
+        unwanted = turns.find_stopped(held) | (lost & self._suspected)
+        self._suspected = lost
+        with self._lock:
+            cancels = [self._held[key][1] for key in unwanted if key in self._held]
+        for cancel in cancels:
+            cancel.cancel()
 
 
 watch = TurnWatch()

@@ -125,7 +125,6 @@ class Migration(migrations.Migration):
                 ('num_claims', models.PositiveSmallIntegerField(default=0)),
                 ('lease_owner', models.CharField(blank=True, max_length=100)),
                 ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('deadline', models.DateTimeField(blank=True, null=True)),
                 ('is_stop_requested', models.BooleanField(default=False)),
                 ('checkpoint', models.TextField(blank=True)),
                 ('checkpoint_attempt', models.PositiveIntegerField(default=0)),

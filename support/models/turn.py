@@ -60,7 +60,6 @@ class Turn(models.Model):
     num_claims = models.PositiveSmallIntegerField(default=0)
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    deadline = models.DateTimeField(null=True, blank=True)
     is_stop_requested = models.BooleanField(default=False)
     checkpoint = models.TextField(blank=True)
     checkpoint_attempt = models.PositiveIntegerField(default=0)

@@ -1,9 +1,11 @@
 """From a claimed turn to its one outcome, on scripted backends."""
 
+import threading
+
 import pytest
 
-from inference.models import Backend
-from support.chat import answering
+from support.chat import answering, prompts
+from support.chat.watch import watch
 from support.models import Attempt, Message, SystemPrompt, Turn, TurnState
 from tests.factories import contents, make_backend, make_conversation, make_turn
 
@@ -106,11 +108,17 @@ def test_a_finished_turn_is_left_alone():
     assert Message.objects.count() == 2
 
 
-def test_an_unexpected_error_releases_the_turn():
-    row = make_backend()
-    Backend.objects.filter(pk=row.pk).update(options={"scripts": ["nonsense"]})
+def test_a_wrong_backend_row_is_left_out():
+    make_backend("nonsense", name="wrong")
+    make_backend("say fine", name="right", position=20)
+    assert produce(make_turn()).reply.content == "fine"
+
+
+def test_an_unexpected_error_releases_the_turn(settings):
+    settings.REPLY_MAX_TOKENS = 0
+    make_backend()
     turn = make_turn()
-    with pytest.raises(ValueError, match="nonsense"):
+    with pytest.raises(ValueError, match="max_tokens"):
         answering.produce(turn.id)
     assert Turn.objects.get(pk=turn.pk).state == TurnState.QUEUED
 
@@ -122,6 +130,30 @@ def test_a_switched_backend_answers_the_next_question():
     row.options = {"scripts": ["say new"]}
     row.save()
     assert produce(make_turn(conversation)).reply.content == "new"
+
+
+def test_a_leaving_process_hands_its_turn_over():
+    make_backend("say half\nhang")
+    turn = make_turn()
+    leave = threading.Timer(0.5, watch.leave)
+    leave.start()
+    answering.produce(turn.id)
+    watch.stay()
+    assert Turn.objects.get(pk=turn.pk).state == TurnState.QUEUED
+
+
+def test_the_model_reads_answers_with_their_own_questions():
+    make_backend("say one", "say two")
+    conversation = make_conversation()
+    first = make_turn(conversation, "first question")
+    second = make_turn(conversation, "second question")
+    produce(first)
+    produce(second)
+    third = make_turn(conversation, "third question")
+    third = Turn.objects.select_related("question").get(pk=third.pk)
+    assert [message.content for message in prompts.read_history(third)] == [
+        "first question", "one", "second question", "two",
+    ]  # fmt: skip
 
 
 def test_the_model_reads_the_conversation():

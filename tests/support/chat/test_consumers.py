@@ -5,6 +5,7 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 
 from support.chat import sockets, turns, visitors
 from support.chat.reply_buffer import reply_buffer
@@ -91,6 +92,26 @@ class TestGettingIn:
         async with connect(conversation):
             assert len(sockets.sockets) == 2
         assert len(sockets.sockets) == 0
+
+    async def test_sockets_that_died_are_not_counted(self, conversation, connect):
+        with pytest.raises(ValueError, match="No handler"):  # from the dead socket
+            async with connect(conversation) as client:
+                await client.communicator.send_input({"type": "no.such.thing"})
+                await asyncio.sleep(0.2)
+                assert len(sockets.sockets) == 0
+
+    async def test_a_second_hello_renews_the_token(
+        self, conversation, connect, settings
+    ):
+        settings.TOKEN_LIFETIME_S = 1
+        async with connect(conversation) as client:
+            settings.TOKEN_LIFETIME_S = 60
+            site = await sync_to_async(lambda: conversation.site)()
+            client.token = visitors.sign_token(conversation, site)
+            await client.hello()
+            await asyncio.sleep(1.1)
+            await client.send(type="handoff")
+            assert (await client.receive())["type"] == "status"
 
     async def test_an_expired_socket_acts_again_with_a_new_token(
         self, conversation, connect, settings
@@ -275,6 +296,19 @@ class TestStreaming:
             frame = await client.find("done")
         assert frame["message"]["content"] == "the end"
 
+    async def test_an_answer_is_seen_though_all_events_are_lost(
+        self, conversation, connect, answer
+    ):
+        await sync_to_async(make_backend)("say reply")
+        async with connect(conversation) as client:
+            await client.ask("question")
+            layer = get_channel_layer()
+            layer.groups.clear()
+            layer.channels.clear()
+            turn = await Turn.objects.aget()
+            await answer(turn.pk)
+            assert (await client.find("done"))["message"]["content"] == "reply"
+
     async def test_stop_keeps_what_was_shown(self, conversation, connect, answer):
         await sync_to_async(make_backend)("say shown\nhang")
         async with connect(conversation) as client:
@@ -286,14 +320,20 @@ class TestStreaming:
             await answering
         assert (done["state"], done["message"]["content"]) == ("stopped", "shown")
 
-    async def test_stop_of_an_old_attempt_stops_nothing(self, conversation, connect):
+    @pytest.mark.parametrize(
+        ("attempt", "is_stopped"), [(0, True), (1, True), (2, False)]
+    )
+    async def test_stop_holds_after_a_reset(
+        self, conversation, connect, attempt, is_stopped
+    ):
         turn = await sync_to_async(make_turn)(conversation)
         await sync_to_async(turns.claim)(turn.id)
         async with connect(conversation) as client:
-            await client.send(type="stop", turn=str(turn.id), attempt=0)
+            await client.send(type="stop", turn=str(turn.id), attempt=attempt)
             await client.send(type="ping")
             await client.find("pong")
-        assert not (await Turn.objects.aget(pk=turn.pk)).is_stop_requested
+        turn = await Turn.objects.aget(pk=turn.pk)
+        assert turn.is_stop_requested is is_stopped
 
     async def test_a_queued_turn_is_stopped_at_once(self, conversation, connect):
         async with connect(conversation) as client:

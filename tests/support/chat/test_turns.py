@@ -88,9 +88,9 @@ class TestFencing:
     def test_a_replaced_worker_learns_it_from_the_watch(self):
         turn = make_turn()
         claimed = claim(turn.id)
-        assert turns.find_unwanted({turn.id: claimed.attempt}) == set()
+        assert turns.find_lost({turn.id: claimed.attempt}) == set()
         change_turn(turn, attempt=2)
-        assert turns.find_unwanted({turn.id: claimed.attempt}) == {turn.id}
+        assert turns.find_lost({turn.id: claimed.attempt}) == {turn.id}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -121,6 +121,19 @@ class TestReaper:
         turn = change_turn(make_turn(), published_at=past(4))
         assert reaper.reap() == [turn.id]
         assert reaper.reap() == []
+
+    def test_leaves_a_question_alone_that_waits_for_another(self):
+        conversation = make_conversation()
+        first, second = make_turn(conversation), make_turn(conversation)
+        turns.claim(first.id)
+        change_turn(second, published_at=past(10))
+        assert reaper.reap() == []
+
+    def test_repeats_the_job_of_a_busy_queue_ever_more_rarely(self):
+        turn = change_turn(make_turn(), created_at=past(30), published_at=past(10))
+        assert reaper.reap() == []
+        change_turn(turn, published_at=past(16))
+        assert reaper.reap() == [turn.id]
 
     def test_takes_over_a_dead_workers_turn(self):
         make_backend("say rescued")

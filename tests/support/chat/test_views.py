@@ -59,6 +59,9 @@ class TestSession:
             ([], SHOP, 400),
             ({"site": "shop", "renewal": "guess"}, SHOP, 401),
             ({"site": "shop", "renewal": 7}, SHOP, 400),
+            ({"site": "\ud800"}, SHOP, 400),
+            ({"site": "shop", "renewal": "\ud800"}, SHOP, 400),
+            ({"site": "shop"}, "http://[", 403),
         ],
     )
     def test_refuses_in_words(self, client, site, body, origin, status):
@@ -79,6 +82,12 @@ class TestSession:
             post_session(client, {"site": "shop"}).status_code for _ in range(3)
         ]
         assert statuses == [200, 200, 429]
+
+    def test_renewals_do_not_count_as_new(self, client, site, settings):
+        settings.SESSIONS_PER_HOUR = 1
+        first = post_session(client, {"site": "shop"}).json()
+        body = {"site": "shop", "renewal": first["renewal"]}
+        assert [post_session(client, body).status_code for _ in range(3)] == [200] * 3
 
     def test_a_preflight_is_answered(self, client, site):
         response = client.options("/widget/session", headers={"Origin": SHOP})

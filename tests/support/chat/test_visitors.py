@@ -98,3 +98,14 @@ class TestSessions:
         token = visitors.sign_token(conversation, conversation.site)
         with pytest.raises(visitors.TokenInvalid):
             visitors.check_session(visitors.read_token(token))
+
+
+@pytest.mark.parametrize("token", ["a\ud800:b:c", "::", "a:b:c", "\x00"])
+def test_a_token_of_any_characters_is_refused(token):
+    with pytest.raises(visitors.TokenInvalid):
+        visitors.read_token(token)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "https://[::1", "http://\ud800"])
+def test_an_origin_that_is_no_url_is_refused(origin):
+    assert not visitors.is_allowed_origin(SITE, origin, "chat.example")
