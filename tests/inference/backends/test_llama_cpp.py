@@ -99,7 +99,8 @@ def test_a_killed_engine_resets_the_reply_and_answers_again(backend):
 
     def kill_once(item):
         if isinstance(item, Delta) and not killed:
-            killed.append(os.kill(backend.host.pid, signal.SIGKILL))
+            os.kill(backend.host.pid, signal.SIGKILL)
+            killed.append(True)
 
     items, reports = route([backend], LONG, kill_once)
     assert [item.error for item in items if isinstance(item, Reset)] == ["Interrupted"]

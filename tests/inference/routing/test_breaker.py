@@ -101,7 +101,7 @@ def test_opens_at_once_when_the_backend_speaks_clearly(breaker, clock, error, pa
     clock.now_s += pause_s - 0.01
     assert breaker.state is BreakerState.OPEN
     clock.now_s += 0.01
-    assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN  # type: ignore[comparison-overlap]
 
 
 def test_overload_without_a_time_is_an_ordinary_failure(breaker):
