@@ -10,12 +10,7 @@ export PORT
 .PHONY: run test check format imports requirements bench train-model clean
 
 run: $(VENV)/run.stamp
-	@$(BIN)/python manage.py setup
-	@echo; echo "  Shop with the chat   http://localhost:$(PORT)/"
-	@echo "  Help articles        http://localhost:$(PORT)/help/"
-	@echo "  Admin                http://localhost:$(PORT)/admin/"
-	@echo "  Ctrl-C stops."; echo
-	@exec $(BIN)/python -m chatbot
+	@exec $(BIN)/python -m chatbot --setup
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest

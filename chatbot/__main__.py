@@ -1,42 +1,72 @@
 """`python -m chatbot`: serves everything on one port, in one command.
 
 The web process runs here; with EMBEDDED_WORKER the worker runs in a thread of it,
-and the model in a child process of that.
+and the model in a child process of that. `--setup` runs `manage.py setup` before, in
+the same process, which saves a start of Django.
 """
 
+import argparse
 import os
+import sys
 
+import django
 import uvicorn
+from django.core.management import call_command
 
-from chatbot.asgi import application
 from chatbot.embedded import stop_worker
 
 WS_MAX_BYTES = 65536
+ADDRESSES = """
+  Shop with the chat   http://localhost:{port}/
+  Help articles        http://localhost:{port}/help/
+  Admin                http://localhost:{port}/admin/
+  Ctrl-C stops.
+
+"""
 
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM, then stop the worker and the engine."""
-    port = int(os.environ.get("PORT", "8000"))
-    host = os.environ.get("HOST", "127.0.0.1")
+    arguments = read_arguments()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot.settings")
+    django.setup()
+    if arguments.setup:
+        call_command("setup")
+        sys.stdout.write(ADDRESSES.format(port=arguments.port))
+        sys.stdout.flush()
     try:
-        uvicorn.run(
-            application,
-            host=host,
-            port=port,
-            lifespan="off",
-            ws="websockets-sansio",
-            ws_max_size=WS_MAX_BYTES,
-            ws_max_queue=8,
-            ws_per_message_deflate=False,
-            ws_ping_interval=20,
-            ws_ping_timeout=20,
-            timeout_graceful_shutdown=5,
-            server_header=False,
-            access_log=False,
-            log_level="warning",
-        )
+        serve(arguments.host, arguments.port)
     finally:
         stop_worker()
+
+
+def read_arguments() -> argparse.Namespace:
+    """Return the command line's options; HOST and PORT are their defaults."""
+    parser = argparse.ArgumentParser(prog="python -m chatbot", description=__doc__)
+    parser.add_argument("--setup", action="store_true")
+    parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"))
+    return parser.parse_args()
+
+
+def serve(host: str, port: int) -> None:
+    """Run the server; importing the application starts the embedded worker."""
+    uvicorn.run(
+        "chatbot.asgi:application",
+        host=host,
+        port=port,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=WS_MAX_BYTES,
+        ws_max_queue=8,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+    )
 
 
 if __name__ == "__main__":
