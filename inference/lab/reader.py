@@ -20,10 +20,9 @@ def open_reader(path: Path, num_threads: int | None = None) -> Reader:
     It raises the engine's own error for a prompt that is too long.
     """
     config = EngineConfig(str(path), num_threads=num_threads)
-    runner = LlamaRunner(config)
+    engine = Engine(LlamaRunner(config), config)
 
     def read(prompts: Sequence[Prompt]) -> list[str]:
-        engine = Engine(runner, config)
         answers = [""] * len(prompts)
         for number, prompt in enumerate(prompts):
             request = CompletionRequest(prompt, max_tokens=MOST_ANSWER_TOKENS)

@@ -37,6 +37,7 @@ def main() -> None:
             minutes=arguments.minutes,
             tokens_per_step=arguments.tokens_per_step,
             matrix_lr=arguments.lr,
+            other_lr=arguments.other_lr,
             threads=arguments.threads,
         )
         shape = Shape(layers=arguments.layers, heads=arguments.heads)
@@ -78,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("var/lab"))
     parser.add_argument("--minutes", type=float, default=100.0)
     parser.add_argument("--tokens-per-step", type=int, default=4096)
-    parser.add_argument("--lr", type=float, default=0.012)
+    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--other-lr", type=float, default=0.003)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)

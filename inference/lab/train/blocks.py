@@ -47,6 +47,15 @@ class Branch:
     right_text: str = ""
     rank: int = 0
 
+    @property
+    def lead(self) -> str:
+        """What the answer says before the sentence that it repeats."""
+        return (
+            self.answer.removesuffix(self.right_text).rstrip()
+            if self.right_text
+            else ""
+        )
+
 
 @dataclass(slots=True)
 class Block:

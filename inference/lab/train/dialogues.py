@@ -11,7 +11,7 @@ from typing import Literal
 
 from inference.lab.train import slots
 from inference.lab.train.blocks import Block, Branch, Passage, Statement
-from inference.lab.train.questions import dress
+from inference.lab.train.questions import dress, keyword_share, keywords
 from inference.lab.train.small_talk import Group, SmallTalk, choose_answer
 from inference.lab.train.topics import Fact, Topic, is_unseen
 
@@ -20,7 +20,7 @@ MAX_PASSAGE_CHARS = 600
 # Where retrieval put the right passage on the questions tried: first, second, third.
 RANK_WEIGHTS = (0.70, 0.18, 0.12)
 REFUSAL_SHARE = 0.17
-SMALL_TALK_SHARE = 0.06
+SMALL_TALK_SHARE = 0.09
 TWO_FACTS_SHARE = 0.05
 
 
@@ -194,13 +194,12 @@ class DialogueWriter:
         rng: random.Random,
         difficulty: float,
     ) -> Branch:
+        ease = min(1.0, max(0.1, (difficulty - 0.4) / 0.3))
+        small_talk, refusals = SMALL_TALK_SHARE * ease, REFUSAL_SHARE * ease
         kind = rng.random()
-        if kind < SMALL_TALK_SHARE:
+        if kind < small_talk:
             return self._small_talk(names, rng, difficulty)
-        if (
-            kind < SMALL_TALK_SHARE + REFUSAL_SHARE * min(1.0, 0.3 + difficulty)
-            or not block.passages
-        ):
+        if kind < small_talk + refusals or not block.passages:
             return self._refusal(block, topic, rng, difficulty)
         passage = rng.choices(block.passages, RANK_WEIGHTS[: len(block.passages)])[0]
         asked = [s for s in passage.statements if self._is_asked(s.topic, s.fact)]
@@ -216,16 +215,26 @@ class DialogueWriter:
     def _answered(
         self, block: Block, statement: Statement, rng: random.Random, difficulty: float
     ) -> Branch:
-        asked = dress(self._question(block, statement, rng), rng, difficulty)
+        asked = dress(
+            self._question(block, statement, rng, difficulty), rng, difficulty
+        )
         rank = next(
             i for i, p in enumerate(block.passages, 1) if statement in p.statements
         )
         answer = f"{asked.lead} {statement.text}".strip()
         return Branch(asked.text, answer, "fact", (statement.id,), statement.text, rank)
 
-    def _question(self, block: Block, statement: Statement, rng: random.Random) -> str:
+    def _question(
+        self, block: Block, statement: Statement, rng: random.Random, difficulty: float
+    ) -> str:
         """Return a question; it names the entity if the fact is told of several."""
         fact = statement.fact
+        if not self.held_out and rng.random() < keyword_share(difficulty):
+            told = [s for p in block.passages for s in p.statements]
+            others = [s.text for s in told if s is not statement]
+            words = keywords(statement.text, " ".join(others), rng)
+            if words:
+                return words
         several = sum(s.fact is fact for p in block.passages for s in p.statements) > 1
         wordings = fact.held_out_questions if self.held_out else fact.questions
         if several:
@@ -247,7 +256,7 @@ class DialogueWriter:
         if not others:
             return None
         second = rng.choice(others)
-        questions = [self._question(block, s, rng) for s in (first, second)]
+        questions = [self._question(block, s, rng, difficulty) for s in (first, second)]
         joint = rng.choice((" and ", "? And ", ". also, ", "? Also ", " and also "))
         asked = dress(
             questions[0].rstrip("?.!") + joint + questions[1], rng, difficulty
@@ -286,7 +295,9 @@ class DialogueWriter:
         if not facts:
             return self._refusal(block, rng.choice(self.topics), rng, difficulty)
         statement = self._state(near, rng.choice(facts), rng)
-        asked = dress(self._question(block, statement, rng), rng, difficulty)
+        asked = dress(
+            self._question(block, statement, rng, difficulty), rng, difficulty
+        )
         kind = "refusal: no passage"
         if block.passages:
             kind = "refusal: same topic" if near is topic else "refusal: other topic"

@@ -11,6 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Heads that are taught where to look, as layer, head, kind: 0 from the question to the
+# sentence that answers it, 1 from a word to the start of its sentence.
+WATCHED = ((1, 0, 0), (1, 1, 1), (2, 0, 0), (3, 0, 0))
+MOST_GROWTH = 1.6
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -60,6 +65,40 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
+    @torch.no_grad()
+    def limit_heads(self) -> None:
+        """Keep the norms of every head's queries and keys near what they were at first.
+
+        Muon lets them grow: scores reached 160, attention was all or nothing, and
+        nothing more was learned about where to look.
+        """
+        width = self.query_key_value.weight.shape[1]
+        size = width // self.heads
+        heads = self.query_key_value.weight[: 2 * width].view(-1, size, width)
+        norms = heads.norm(dim=(1, 2), keepdim=True)
+        heads.mul_((MOST_GROWTH * size**0.5 / norms).clamp(max=1.0))
+
+    def watch(
+        self, x: Tensor, rotation: Tensor, mask: Tensor, at: Tensor, head: int
+    ) -> Tensor:
+        """Return where a head looks, as log probabilities (batch, at, length).
+
+        `at`, (batch, at), are the positions that look. Recomputes what it needs.
+        """
+        width = x.shape[-1]
+        size = width // self.heads
+        normed = self.attention_norm(x)
+        weight = self.query_key_value.weight
+        start = head * size
+        q = functional.linear(normed, weight[start : start + size])[:, None]
+        start += width
+        k = functional.linear(normed, weight[start : start + size])[:, None]
+        q, k = rotate(q, rotation)[:, 0], rotate(k, rotation)[:, 0]
+        looking = q.gather(1, at[..., None].expand(-1, -1, size))
+        seen = mask[:, 0].gather(1, at[..., None].expand(-1, -1, mask.shape[-1]))
+        scores = looking @ k.mT / size**0.5 + seen
+        return scores.float().log_softmax(-1)
+
     def forward(self, x: Tensor, rotation: Tensor, mask: Tensor) -> Tensor:
         """Return the input with what attention and feed-forward add to it."""
         batch, length, width = x.shape
@@ -84,16 +123,26 @@ class Decoder(nn.Module):
         self.out_norm = Norm(shape.width, shape.norm_epsilon)
         self._initialise()
 
-    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Return hidden states.
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        at: tuple[Tensor, ...] = (),
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return hidden states, and where the watched heads look from positions `at`.
 
         `ids` and `positions` are (batch, length), `mask` is (batch, 1, length, length).
         """
         x = self.embedding(ids).to(mask.dtype)
         rotation = rotations(positions, self.shape).to(mask.dtype)
-        for block in self.blocks:
+        looks = []
+        for number, block in enumerate(self.blocks):
+            for layer, head, kind in WATCHED if at else ():
+                if layer == number:
+                    looks.append(block.watch(x, rotation, mask, at[kind], head))
             x = block(x, rotation, mask)
-        return self.out_norm(x)
+        return self.out_norm(x), looks
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return scores over the vocabulary; the embedding is the output matrix."""

@@ -13,8 +13,8 @@ from queue import SimpleQueue
 
 import torch
 
-from inference.lab.train.batches import ANSWER, CONTEXT, Rows, split
-from inference.lab.train.loss import CONTEXT_SHARE, CONTEXT_WEIGHT, summed_losses
+from inference.lab.train.batches import Rows, split
+from inference.lab.train.loss import Losses, count, weighted_loss
 from inference.lab.train.model import Decoder
 
 TOKENS_PER_PART = 512
@@ -33,29 +33,30 @@ class GradientPool:
         for one in self.copies:
             self.free.put(one)
 
-    def accumulate(self, rows: Rows, seed: int) -> tuple[float, float]:
-        """Set the gradients of a batch; return the losses of answers and context."""
-        num_answer = int((rows.roles == ANSWER).sum())
-        num_context = max(1.0, float((rows.roles == CONTEXT).sum()) * CONTEXT_SHARE)
+    def accumulate(self, rows: Rows, seed: int) -> Losses:
+        """Set the gradients of a batch; return its mean losses."""
+        counts = count(rows)
         parts = split(rows, max(1, TOKENS_PER_PART // rows.ids.shape[1]))
 
-        def learn(number: int) -> tuple[float, float]:
+        def learn(number: int) -> Losses:
             model = self.free.get()
             try:
                 generator = torch.Generator().manual_seed(seed * 1000 + number)
-                answer, context = summed_losses(model, parts[number], generator)
-                (
-                    answer / num_answer + CONTEXT_WEIGHT * context / num_context
-                ).backward()
-                return answer.item(), context.item()
+                loss, sums = weighted_loss(model, parts[number], counts, generator)
+                loss.backward()
+                return sums
             finally:
                 self.free.put(model)
 
         sums = list(self.pool.map(learn, range(len(parts))))
         self._gather()
-        return sum(s[0] for s in sums) / num_answer, sum(
-            s[1] for s in sums
-        ) / num_context
+        return Losses(
+            sum(s.answer for s in sums) / counts.answer,
+            sum(s.choice for s in sums) / counts.choice,
+            sum(s.context for s in sums) / counts.context,
+            sum(s.look for s in sums) / counts.look,
+            sum(s.home for s in sums) / counts.home,
+        )
 
     def _copy(self) -> Decoder:
         twin = copy.deepcopy(self.model)

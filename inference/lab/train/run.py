@@ -11,6 +11,7 @@ import torch
 
 from inference.lab.train.batches import Rows
 from inference.lab.train.curriculum import Curriculum, learning_rate_factor
+from inference.lab.train.loss import Losses
 from inference.lab.train.model import Decoder, Shape
 from inference.lab.train.optimizers import build_optimizers
 from inference.lab.train.parallel import GradientPool
@@ -25,7 +26,7 @@ class Plan:
     folder: Path
     minutes: float = 100.0
     tokens_per_step: int = 4096
-    matrix_lr: float = 0.012
+    matrix_lr: float = 0.01
     other_lr: float = 0.003
     threads: int = 2
     seed: int = 1
@@ -55,20 +56,22 @@ class Run:
         """The share of the planned time that is used up."""
         return min(1.0, self.spent_s / (self.plan.minutes * 60))
 
-    def train_step(self, rows: Rows) -> tuple[float, float]:
-        """Learn from one batch; return the losses of answers and context."""
+    def train_step(self, rows: Rows) -> Losses:
+        """Learn from one batch; return its mean losses."""
         factor = learning_rate_factor(self.step, self.progress)
         peaks = (self.plan.matrix_lr, self.plan.other_lr)
         for optimizer, peak in zip(self.optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
-        answer, context = self.gradients.accumulate(rows, self.step)
+        losses = self.gradients.accumulate(rows, self.step)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
-        self.curriculum.observe(answer)
+        for block in self.model.blocks:
+            block.limit_heads()
+        self.curriculum.observe(losses.answer, losses.choice)
         self.step += 1
         self.tokens += int((rows.segments >= 0).sum())
-        return answer, context
+        return losses
 
     def save(self) -> None:
         """Write the checkpoint, all or nothing."""
@@ -76,7 +79,7 @@ class Run:
             "model": self.model.state_dict(),
             "shape": asdict(self.shape),
             "optimizers": [o.state_dict() for o in self.optimizers],
-            "curriculum": [self.curriculum.difficulty, self.curriculum.smoothed_loss],
+            "curriculum": asdict(self.curriculum),
             "step": self.step,
             "tokens": self.tokens,
             "spent_s": self.spent_s,
@@ -95,7 +98,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.curriculum = Curriculum(*state["curriculum"])
+        self.curriculum = Curriculum(**state["curriculum"])
         self.step, self.tokens = state["step"], state["tokens"]
         self.spent_s = state["spent_s"]
         return True

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 
+from inference.lab.train.loss import Losses
 from inference.lab.train.model import Shape
 from inference.lab.train.prefetch import Prefetch
 from inference.lab.train.run import Plan, Run
@@ -26,10 +27,10 @@ def train(plan: Plan, shape: Shape) -> bool:
     with Prefetch(run) as batches:
         while run.progress < 1.0 and not stopping.is_set():
             started_s = time.monotonic()
-            answer, context = run.train_step(batches.next())
+            losses = run.train_step(batches.next())
             now_s = time.monotonic()
             run.spent_s += now_s - started_s
-            log.step(answer, context)
+            log.step(losses)
             if now_s - saved_s > plan.checkpoint_s:
                 run.save()
                 saved_s = now_s
@@ -46,7 +47,7 @@ class _Log:
         size = sum(p.numel() for p in run.model.parameters()) / 1e6
         print(f"{size:.2f} M parameters, starting at step {run.step}", flush=True)
 
-    def step(self, answer: float, context: float) -> None:
+    def step(self, losses: Losses) -> None:
         """Print a line every few steps."""
         run = self.run
         if run.step % run.plan.log_every:
@@ -57,8 +58,10 @@ class _Log:
         left_min = (1 - run.progress) * run.plan.minutes
         print(
             f"step {run.step:5d}  tokens {run.tokens / 1e6:6.2f} M  "
-            f"answer loss {run.curriculum.smoothed_loss:.3f} (now {answer:.3f})  "
-            f"context {context:.2f}  difficulty {run.curriculum.difficulty:.2f}  "
+            f"answers {run.curriculum.answer_loss:.3f}  "
+            f"choices {run.curriculum.choice_loss:.3f} (now {losses.choice:.3f})  "
+            f"looks {losses.look:.2f} {losses.home:.2f}  context {losses.context:.2f}  "
+            f"difficulty {run.curriculum.difficulty:.2f}  "
             f"{speed:,.0f} tokens/s  {left_min:.0f} min left",
             flush=True,
         )

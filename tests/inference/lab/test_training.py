@@ -10,15 +10,17 @@ pytest.importorskip("gguf")
 
 from inference.lab.train.batches import (  # noqa: E402 - skipped without torch
     ANSWER,
+    CHOICE,
     BatchWriter,
+    Tokens,
     pack,
     split,
     stack,
 )
 from inference.lab.train.dialogues import DialogueWriter  # noqa: E402
 from inference.lab.train.export import tensors  # noqa: E402
-from inference.lab.train.loss import branch_mask  # noqa: E402
-from inference.lab.train.model import Decoder, Shape  # noqa: E402
+from inference.lab.train.loss import branch_mask, missed  # noqa: E402
+from inference.lab.train.model import MOST_GROWTH, Decoder, Shape  # noqa: E402
 from inference.lab.train.optimizers import orthogonal  # noqa: E402
 from inference.lab.train.prompt_form import (  # noqa: E402
     answer_text,
@@ -31,7 +33,7 @@ from inference.lab.train.tokenizer import train_tokenizer  # noqa: E402
 from inference.lab.train.topics import load_topics  # noqa: E402
 
 pytestmark = pytest.mark.train
-SMALL = Shape(vocabulary=600, width=64, layers=2, heads=2, feed_forward=128)
+SMALL = Shape(vocabulary=600, width=64, layers=4, heads=2, feed_forward=128)
 
 
 @pytest.fixture(scope="module")
@@ -50,34 +52,63 @@ def logits_of(model, rows):
     ids, positions = torch.from_numpy(rows.ids), torch.from_numpy(rows.positions)
     mask = branch_mask(torch.from_numpy(rows.segments), torch.float32)
     with torch.no_grad():
-        return model.logits(model(ids, positions, mask))[0]
+        hidden, _ = model(ids, positions, mask)
+        return model.logits(hidden)[0]
 
 
 def test_a_branch_in_a_packed_row_is_scored_as_if_it_stood_alone():
     torch.manual_seed(1)
     model = Decoder(SMALL)
     beginning = [5, 6, 7, 8]
-    branches = [([9, 10], [11, 12]), ([13, 14, 15], [16])]
+    branches = [Tokens([9, 10], [11, 12]), Tokens([13, 14, 15], [16])]
     packed = logits_of(model, stack([pack(beginning, branches, 20)], 20))
     alone = logits_of(model, stack([pack(beginning, branches[1:], 20)], 20))
     assert torch.allclose(packed[8:12], alone[4:8], atol=1e-5)
 
 
 def test_what_does_not_fit_is_left_out():
-    row = pack([1, 2, 3], [([4], [5] * 20), ([6], [7])], 8)
+    row = pack([1, 2, 3], [Tokens([4], [5] * 20), Tokens([6], [7])], 8)
     assert row.ids == [1, 2, 3, 6, 7]
 
 
 def test_a_row_without_room_for_any_branch_is_dropped():
-    assert pack([1, 2, 3], [([4], [5])], 4) is None
+    assert pack([1, 2, 3], [Tokens([4], [5])], 4) is None
 
 
 def test_every_answer_token_is_learned_once():
-    row = pack([1, 2], [([3, 4], [5, 6, 7])], 10)
-    learned = [
-        t for t, role in zip(row.targets, row.roles, strict=True) if role == ANSWER
-    ]
-    assert learned == [5, 6, 7]
+    row = pack([1, 2], [Tokens([3, 4], [5, 6, 7])], 10)
+    roles = zip(row.targets, row.roles, strict=True)
+    assert [target for target, role in roles if role >= ANSWER] == [5, 6, 7]
+
+
+def test_the_first_words_after_a_lead_in_are_choices():
+    roles = Tokens([1, 2], [3, 4, 5, 6, 7, 8], num_lead=3).roles
+    assert roles[1:7] == [CHOICE, CHOICE, ANSWER, CHOICE, CHOICE, ANSWER]
+
+
+def test_questions_are_told_to_look_at_the_sentence_that_answers(writer, tokenizer):
+    rows = BatchWriter(writer, tokenizer, 3).write(1, 0.0, 640)
+    looks = [look for row in rows.spans.tolist() for look in row if look[2] > 2]
+    assert looks
+    assert all(start < end <= at for at, start, end in looks)
+
+
+def test_attention_that_misses_its_span_costs_more():
+    spans = torch.tensor([[[2, 0, 1]]])
+    hit = torch.tensor([[[0.8, 0.1, 0.1]]]).log()
+    missing = torch.tensor([[[0.1, 0.8, 0.1]]]).log()
+    assert missed(hit, spans) < missed(missing, spans)
+
+
+def test_heads_are_kept_from_growing():
+    model = Decoder(SMALL)
+    block = model.blocks[0]
+    with torch.no_grad():
+        block.query_key_value.weight.mul_(50)
+    block.limit_heads()
+    heads = block.query_key_value.weight[: 2 * SMALL.width]
+    norms = heads.view(-1, SMALL.head_width, SMALL.width).norm(dim=(1, 2))
+    assert norms.max() <= MOST_GROWTH * SMALL.head_width**0.5 + 1e-3
 
 
 def test_the_same_step_writes_the_same_batch(writer, tokenizer):
@@ -113,7 +144,7 @@ def test_orthogonal_brings_singular_values_near_one():
 def test_learning_lowers_the_loss(writer, tokenizer, tmp_path):
     run = Run(Plan(tmp_path, threads=1), SMALL)
     rows = BatchWriter(writer, tokenizer, 3).write(1, 0.0, 640)
-    losses = [run.train_step(rows)[0] for _ in range(15)]
+    losses = [run.train_step(rows).answer for _ in range(15)]
     assert losses[-1] < losses[0] - 0.3
 
 
@@ -125,7 +156,8 @@ def test_a_run_goes_on_where_it_was_saved(writer, tokenizer, tmp_path):
     first.save()
     second = Run(plan, SMALL)
     assert second.resume()
-    assert second.train_step(rows) == pytest.approx(first.train_step(rows), abs=1e-4)
+    expected = first.train_step(rows).answer
+    assert second.train_step(rows).answer == pytest.approx(expected, abs=1e-4)
     assert second.step == first.step == 2
 
 
