@@ -103,6 +103,11 @@ class Quoter:
             self._begin_sentence(self._unquoted)
 
     @property
+    def _is_content(self) -> bool:
+        """Return whether enough was quoted: what follows is the model's own affair."""
+        return self._num_quoted > 0 and not self._is_bound
+
+    @property
     def _is_quoting(self) -> bool:
         return bool(self._candidates) and self._num_matched >= MIN_TOKENS
 
@@ -126,6 +131,8 @@ class Quoter:
         """Return the tokens that go on with what is being quoted, with their leans."""
         at = self._num_matched
         leans: dict[int, float] = {}
+        if self._is_content and at < MIN_TOKENS:
+            return leans
         for source, form in self._candidates:
             if len(form) > at:
                 lean = self._policy.lean * (source.weight - self._policy.doubt)

@@ -101,6 +101,11 @@ class TestSecondQuotation:
     def test_is_not_the_first_again(self):
         assert best(self.quote_first((1.0, 0.1, 0.1)), 8, 1) == 8
 
+    def test_gets_no_lean_once_enough_was_quoted(self):
+        policy = QuotePolicy(lean=9.0)
+        quoter = quoter_of(*SENTENCES, policy=policy, weights=(1.0, 1.0, 1.0))
+        assert best(follow(quoter, 1, 2, 3, 4, END), 8, 6) == 8
+
     def test_is_followed_by_no_third(self):
         quoter = follow(self.quote_first((1.0, 1.0, 1.0)), 6, 7, END)
         assert best(quoter, 8, 1) == 8
