@@ -159,7 +159,9 @@ def widget_session(request: HttpRequest) -> JsonResponse:
 def _read_body(request: HttpRequest) -> dict[str, object]:
     try:
         body = json.loads(request.body)
-        json.dumps(body, ensure_ascii=False).encode()  # JSON can escape what no encoder takes
+        json.dumps(
+            body, ensure_ascii=False
+        ).encode()  # JSON can escape what no encoder takes
     except (ValueError, RecursionError) as error:
         raise RequestRefused(400, "bad_request", "The body must be JSON.") from error
     if not isinstance(body, dict):
