@@ -9,17 +9,16 @@ import pytest
 from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.host import EngineHost
 
-BUNDLED = Path(__file__).parents[2] / "inference" / "bundled" / "fern.gguf"
+# An early checkpoint of the bundled model and not the model itself: these tests need
+# long replies and decided ones, whatever the next training brings.
+CHECKPOINT = Path(__file__).parent / "checkpoint.gguf"
 
 QUICK = HostPolicy(silence_s=4.0, pause_s=0.1, max_pause_s=0.5)
 
 
 @pytest.fixture(scope="session")
 def model_path():
-    path = Path(os.environ.get("TEST_MODEL_PATH") or BUNDLED)
-    if not path.is_file():
-        pytest.skip(f"no model at {path}; set TEST_MODEL_PATH")
-    return str(path)
+    return os.environ.get("TEST_MODEL_PATH") or str(CHECKPOINT)
 
 
 @pytest.fixture
