@@ -66,7 +66,7 @@ class Story:
         welcome = {"type": "welcome", "status": "bot", "has_more": False}
         last_seq = sum("message" in frame for frame in past)
         frames = [welcome | {"last_seq": last_seq}, *messages]
-        if past and last_seq == 1:
+        if last_seq == 1 and past[-1]["type"] != "message":
             frames += self.replay_turn(position, past)
         return [*frames, {"type": "replay_done"}]
 
