@@ -118,7 +118,7 @@ def _stream(
     """Write the router's text as it comes; raises NoBackendLeft, TurnLost."""
     ledger = Ledger(turn)
     stream = registry.route(
-        request, cancel, ledger.close, total_s=settings.TURN_DEADLINE_S - 5
+        request, cancel, ledger.close, total_s=settings.TURN_DEADLINE_S
     )
     with closing(stream):
         for item in stream:

@@ -97,7 +97,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Handle one frame; a bad one is answered by an error and harms nothing."""
         try:
             self._allowance.check()
-            await self._handle(_parse(text_data))
+            await self._handle(frames.read_frame(text_data, settings.FRAME_BYTES))
         except frames.BadFrame as error:
             await self._refuse("bad_frame", str(error))
         except rate_limits.RateLimited as error:
@@ -106,7 +106,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             )
             if self._allowance.num_refused > _MAX_REFUSED_FRAMES:
                 await self.close(CloseCode.TOO_MANY)
-        except _FrameTooBig:
+        except frames.FrameTooBig:
             await self.close(CloseCode.TOO_BIG)
         except DatabaseError:
             logger.exception("a frame could not be handled")
@@ -181,7 +181,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         await database_sync_to_async(services.request_handoff)(conversation_id)
 
     async def _show_history(self, frame: frames.History, conversation_id: UUID) -> None:
-        read = database_sync_to_async(_read_history)
+        read = database_sync_to_async(selectors.history_frame)
         await self._send(await read(conversation_id, frame.before_seq))
 
     # Getting in
@@ -335,7 +335,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _show(self, progress: Progress) -> None:
         """Send what the client lacks of a progress."""
-        for frame in await database_sync_to_async(_message_frames)(progress):
+        for frame in await database_sync_to_async(selectors.message_frames)(
+            progress.messages
+        ):
             await self._send_stored(frame)
         self._seq = progress.last_seq
         self._open_turns = {str(item.turn.id) for item in progress.open_turns}
@@ -402,28 +404,3 @@ _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {
     frames.Handoff: WidgetConsumer._hand_off,
     frames.History: WidgetConsumer._show_history,
 }
-
-
-class _FrameTooBig(Exception):  # noqa: N818 - says what happened
-    """The frame has more bytes than `FRAME_BYTES`."""
-
-
-def _parse(text_data: str | None) -> frames.ClientFrame:
-    if text_data is None:
-        raise frames.BadFrame("Frames are text, not binary.")
-    if len(text_data.encode("utf-8", "surrogatepass")) > settings.FRAME_BYTES:
-        raise _FrameTooBig
-    return frames.parse_frame(text_data)
-
-
-def _message_frames(progress: Progress) -> list[Frame]:
-    return selectors.message_frames(progress.messages)
-
-
-def _read_history(conversation_id: UUID, before_seq: int) -> Frame:
-    messages, has_more = selectors.read_history(conversation_id, before_seq)
-    described = [
-        events.describe_message(message, selectors.turn_of(message))
-        for message in messages
-    ]
-    return {"type": "history", "messages": described, "has_more": has_more}

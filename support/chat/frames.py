@@ -90,6 +90,22 @@ class Ping:
 ClientFrame = Hello | Token | Send | Stop | Rate | Handoff | History | Ping
 
 
+class FrameTooBig(Exception):  # noqa: N818 - says what happened
+    """The frame has more bytes than are allowed."""
+
+
+def read_frame(text: str | None, max_bytes: int) -> ClientFrame:
+    """Return the frame of a websocket message; None stands for a binary one.
+
+    Raises BadFrame, or FrameTooBig above `max_bytes`.
+    """
+    if text is None:
+        raise BadFrame("Frames are text, not binary.")
+    if len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise FrameTooBig
+    return parse_frame(text)
+
+
 def parse_frame(text: str) -> ClientFrame:
     """Return the frame that `text` holds; raises BadFrame and nothing else."""
     try:

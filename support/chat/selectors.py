@@ -76,6 +76,15 @@ def read_history(conversation_id: UUID, before_seq: int) -> tuple[list[Message],
     return newest[:HISTORY_MESSAGES][::-1], len(newest) > HISTORY_MESSAGES
 
 
+def history_frame(conversation_id: UUID, before_seq: int) -> Frame:
+    """Return the frame that answers a `history` frame. Two queries."""
+    messages, has_more = read_history(conversation_id, before_seq)
+    described = [
+        events.describe_message(message, turn_of(message)) for message in messages
+    ]
+    return {"type": "history", "messages": described, "has_more": has_more}
+
+
 def turn_of(message: Message) -> Turn | None:
     """Return the turn that a message asks or answers. No query after `_with_turns`."""
     for relation in ("asked_turn", "replied_turn"):
