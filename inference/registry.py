@@ -7,14 +7,14 @@ nothing, loads no model.
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
 from django.conf import settings
 
-from inference.backends.base import Backend
+from inference.backends.base import Backend, BackendSettings
 from inference.models import Backend as BackendRow
 from inference.models import BackendKind, build_deadlines
 from inference.routing.router import OnAttempt, Router
@@ -22,9 +22,10 @@ from inference.types import CancelToken, CompletionRequest, RoutedItem
 
 logger = logging.getLogger(__name__)
 
-Build = Callable[[str, str, Mapping[str, object]], Backend]
+Build = Callable[[BackendSettings], Backend]
+Check = Callable[[BackendSettings], None]
 
-# each has `build_backend(name, model, options)` and `check_options(model, options)`
+# each has `build_backend(settings)` and `check_settings(settings)`
 _MODULES = {
     BackendKind.LLAMA_CPP: "inference.backends.llama_cpp",
     BackendKind.SCRIPTED: "inference.backends.scripted",
@@ -40,8 +41,7 @@ class _Built:
 
     def is_made_from(self, row: BackendRow) -> bool:
         """Return whether the row still asks for this backend; its order may change."""
-        before = (self.row.kind, self.row.model, self.row.options)
-        return before == (row.kind, row.model, row.options)
+        return self.row.kind == row.kind and settings_of(self.row) == settings_of(row)
 
 
 class Registry:
@@ -101,7 +101,7 @@ def build_backend(row: BackendRow) -> Backend:
     """Return a backend made from a row; raises ValueError if the row is wrong."""
     module = import_module(_MODULES[BackendKind(row.kind)])
     build = cast("Build", module.build_backend)
-    return build(row.name, _model_of(row), row.options)
+    return build(settings_of(row))
 
 
 registry = Registry()
@@ -140,10 +140,12 @@ def check_backend(row: BackendRow) -> None:
     Looks at the settings only; nothing is loaded or called.
     """
     module = import_module(_MODULES[BackendKind(row.kind)])
-    check = cast("Callable[[str, Mapping[str, object]], None]", module.check_options)
-    check(_model_of(row), row.options)
+    check = cast("Check", module.check_settings)
+    check(settings_of(row))
 
 
-def _model_of(row: BackendRow) -> str:
+def settings_of(row: BackendRow) -> BackendSettings:
+    """Return what a row says, with the bundled model where it names none."""
     is_bundled = row.kind == BackendKind.LLAMA_CPP and not row.model
-    return str(settings.BUNDLED_MODEL_PATH) if is_bundled else row.model
+    model = str(settings.BUNDLED_MODEL_PATH) if is_bundled else row.model
+    return BackendSettings(row.name, model, row.options)

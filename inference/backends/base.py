@@ -19,14 +19,29 @@ may stream from one backend at once. Nothing retries: that is the router's work.
 To add one: copy the nearest, translate request, stream and errors, and give its
 module the two functions by which the registry knows it:
 
-    build_backend(name, model, options) -> Backend
-    check_options(model, options) -> None    # raises ValueError or OSError
+    build_backend(settings) -> Backend
+    check_settings(settings) -> None    # raises ValueError or OSError
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 
 from inference.types import CancelToken, CompletionRequest, Deadlines, StreamItem
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """What an operator says of a backend; which of it counts depends on the kind.
+
+    `endpoint` is the base URL of an API, `key` opens it and is never shown.
+    """
+
+    name: str
+    model: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    endpoint: str = ""
+    key: str = field(default="", repr=False)
 
 
 class Backend(ABC):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from inference.backends.base import Backend
+from inference.backends.base import Backend, BackendSettings
 from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.host import EngineHost, HostState, Ticket
 from inference.engine.wire import Finished
@@ -105,12 +105,12 @@ _NUMBERS = {"quote_lean", "quote_doubt", "quote_also_from"}
 _OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes"} | _NUMBERS
 
 
-def check_options(model: str, options: Mapping[str, object]) -> None:
+def check_settings(settings: BackendSettings) -> None:
     """Raise ValueError or OSError unless an engine could be set up like this."""
-    build_config(model, options)
-    with Path(model).open("rb") as file:
+    build_config(settings.model, settings.options)
+    with Path(settings.model).open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise ValueError(f"{model} is not a GGUF file")
+            raise ValueError(f"{settings.model} is not a GGUF file")
 
 
 def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
@@ -130,8 +130,7 @@ def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
     return EngineConfig(model, **dict(options))  # type: ignore[arg-type]  # checked above
 
 
-def build_backend(
-    name: str, model: str, options: Mapping[str, object]
-) -> LlamaCppBackend:
+def build_backend(settings: BackendSettings) -> LlamaCppBackend:
     """Return the backend of an operator's row; raises ValueError."""
-    return LlamaCppBackend(name, build_config(model, options))
+    config = build_config(settings.model, settings.options)
+    return LlamaCppBackend(settings.name, config)

@@ -18,11 +18,11 @@ counted as words.
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from inference import errors
-from inference.backends.base import Backend
+from inference.backends.base import Backend, BackendSettings
 from inference.types import (
     CancelToken,
     Completion,
@@ -225,23 +225,23 @@ def _unquote(value: str) -> str:
     return value
 
 
-def check_options(model: str, options: Mapping[str, object]) -> None:
-    """Raise ValueError unless `options` is empty or `{"scripts": [text, ...]}`."""
-    unknown = set(options) - {"scripts"}
+def check_settings(settings: BackendSettings) -> None:
+    """Raise ValueError unless the options are empty or `{"scripts": [text, ...]}`."""
+    unknown = set(settings.options) - {"scripts"}
     if unknown:
         raise ValueError(f"unknown options: {', '.join(sorted(unknown))}")
-    scripts = options.get("scripts", [ECHO])
+    for script in _scripts_of(settings):
+        parse_script(script)
+
+
+def build_backend(settings: BackendSettings) -> ScriptedBackend:
+    """Return the backend that an operator's settings describe; raises ValueError."""
+    check_settings(settings)
+    return ScriptedBackend(settings.name, _scripts_of(settings), settings.model)
+
+
+def _scripts_of(settings: BackendSettings) -> list[str]:
+    scripts = settings.options.get("scripts", [ECHO])
     if not isinstance(scripts, list) or not scripts:
         raise ValueError("scripts must be a list of at least one script")
-    for script in scripts:
-        parse_script(str(script))
-
-
-def build_backend(
-    name: str, model: str, options: Mapping[str, object]
-) -> ScriptedBackend:
-    """Return the backend that an operator's settings describe; raises ValueError."""
-    check_options(model, options)
-    scripts = options.get("scripts", [ECHO])
-    assert isinstance(scripts, list)
-    return ScriptedBackend(name, [str(script) for script in scripts], model)
+    return [str(script) for script in scripts]

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from inference.backends.base import BackendSettings
 from inference.backends.llama_cpp import (
     LlamaCppBackend,
     build_backend,
     build_config,
-    check_options,
+    check_settings,
 )
 from inference.backends.scripted import ScriptedBackend
 from inference.engine.config import EngineConfig
@@ -134,8 +135,9 @@ def test_a_model_that_cannot_be_loaded_fails_at_once(tmp_path):
 
 
 def test_reads_an_operators_options(model_path):
-    check_options(model_path, {"num_threads": 2, "max_sequences": 4})
-    backend = build_backend("local", model_path, {"num_threads": 2})
+    settings = BackendSettings("local", model_path, {"num_threads": 2})
+    check_settings(settings)
+    backend = build_backend(settings)
     assert backend.host.config.num_threads == 2
 
 
@@ -159,4 +161,4 @@ def test_a_file_of_another_kind_is_refused_before_it_is_saved(tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match="is not a GGUF file"):
-        check_options(str(path), {})
+        check_settings(BackendSettings("local", str(path)))
