@@ -4,9 +4,13 @@ The same file runs embedded, in compose and in a cluster. A malformed value stop
 start-up and names itself. Secrets may come from a file: `SECRET_KEY_FILE=/run/...`.
 """
 
+import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 from environ import FileAwareEnv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -17,19 +21,56 @@ if (BASE_DIR / ".env").exists():
     env.read_env(BASE_DIR / ".env")
 
 
-def _local_secret(path: Path) -> str:
-    """Return the secret kept in `path`; write a random one on the first call."""
+def _random_text() -> str:
+    return secrets.token_urlsafe(50)
+
+
+def _random_fernet_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def _local_secret(path: Path, make: Callable[[], str]) -> str:
+    """Return the secret kept in `path`; write a new one on the first call.
+
+    Of two processes that start at once, one writes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with open(descriptor, "w") as file:
+        file.write(make())
     return path.read_text().strip()
+
+
+def _check_fernet_keys(keys: list[str]) -> list[str]:
+    """Return the keys; raises ImproperlyConfigured, which does not show them."""
+    for number, key in enumerate(keys, start=1):
+        try:
+            Fernet(key)
+            is_good = len(key) == 44  # base64 ignores what follows its "="
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ImproperlyConfigured(
+                f"FIELD_ENCRYPTION_KEYS: number {number} is not 32 bytes in base64; "
+                "make one with `openssl rand -base64 32`"
+            )
+    return keys
 
 
 # Django
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="") or _local_secret(VAR_DIR / "secret_key")
+SECRET_KEY = env.str("SECRET_KEY", default="") or _local_secret(
+    VAR_DIR / "secret_key", _random_text
+)
+# the first encrypts the keys of backends, all decrypt
+FIELD_ENCRYPTION_KEYS = _check_fernet_keys(
+    [key.strip() for key in env.list("FIELD_ENCRYPTION_KEYS", default=[])]
+    or [_local_secret(VAR_DIR / "field_encryption_key", _random_fernet_key)]
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

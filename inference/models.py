@@ -1,11 +1,14 @@
-"""The operator's choice of backends."""
+"""The operator's choice of backends, and what they cost."""
 
 from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
 
+from inference.fields import EncryptedTextField
 from inference.types import Deadlines
 
 
@@ -13,6 +16,7 @@ class BackendKind(models.TextChoices):
     """The APIs that there is code for; registry.py names the code."""
 
     LLAMA_CPP = "llama_cpp", "llama.cpp, in this installation"
+    OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible API"
     SCRIPTED = "scripted", "scripted (for tests and drills)"
 
 
@@ -28,14 +32,24 @@ class Backend(models.Model):
     model = models.CharField(
         max_length=300,
         blank=True,
-        help_text="llama.cpp: the path of a GGUF file; empty means the bundled model.",
+        help_text="llama.cpp: the path of a GGUF file; empty means the bundled model. "
+        "An API: the name it knows the model by, such as gpt-5-mini.",
+    )
+    endpoint = models.CharField(
+        max_length=300,
+        blank=True,
+        help_text="The base URL of an API, such as https://api.openai.com/v1 or that "
+        "of your own vLLM or llama-server. Empty for models in this installation.",
+    )
+    key = EncryptedTextField(
+        blank=True, default="", editable=False, help_text="What the API asks for."
     )
     options = models.JSONField(
         default=dict,
         blank=True,
         help_text="llama.cpp: num_cells, max_sequences, max_waiting, num_threads, "
         "num_gpu_layers, template, quotes, quote_lean, quote_also_from. "
-        "Scripted: scripts.",
+        "An API: max_tokens_field, omit, extra_body. Scripted: scripts.",
     )
     is_enabled = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=10)
@@ -57,6 +71,80 @@ class Backend(models.Model):
         """Raise ValidationError if the options are not an object."""
         if not isinstance(self.options, Mapping):
             raise ValidationError({"options": "Write a JSON object, such as {}."})
+
+
+class Price(models.Model):
+    """What an operator knows tokens to cost; goes before the prices that ship with us.
+
+    A row counts for one backend, one model, or one model on one backend, from
+    `valid_from` on. Of the rows that fit a call, one for its backend goes before one
+    for any, then one for its model, then the newest.
+    """
+
+    backend = models.ForeignKey(
+        Backend,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="prices",
+        help_text="Empty means every backend that runs the model.",
+    )
+    model = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="As the backend or its API names it. Empty means every model of the "
+        "backend.",
+    )
+    input_usd_per_mtok = models.DecimalField(
+        "input, $ per million tokens",
+        max_digits=12,
+        decimal_places=6,
+        validators=[MinValueValidator(0)],
+    )
+    cached_input_usd_per_mtok = models.DecimalField(
+        "cached input, $ per million tokens",
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Empty means the same as other input.",
+    )
+    output_usd_per_mtok = models.DecimalField(
+        "output, $ per million tokens",
+        max_digits=12,
+        decimal_places=6,
+        validators=[MinValueValidator(0)],
+    )
+    valid_from = models.DateTimeField(
+        default=timezone.now,
+        help_text="Calls that began earlier keep their cost. A new price is a new row.",
+    )
+
+    class Meta:
+        ordering = ["-valid_from"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(backend__isnull=False) | ~Q(model=""),
+                name="price_of_something",
+                violation_error_message="Choose a backend, name a model, or both.",
+            ),
+            models.CheckConstraint(
+                condition=Q(input_usd_per_mtok__gte=0)
+                & Q(output_usd_per_mtok__gte=0)
+                & (
+                    Q(cached_input_usd_per_mtok__isnull=True)
+                    | Q(cached_input_usd_per_mtok__gte=0)
+                ),
+                name="price_not_negative",
+            ),
+            models.UniqueConstraint(
+                fields=["backend", "model", "valid_from"], name="price_once_a_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return " on ".join(filter(None, [self.model, str(self.backend or "")]))
 
 
 def build_deadlines(rows: list[Backend], total_s: float) -> Deadlines:

@@ -4,6 +4,7 @@ import os
 import tempfile
 
 os.environ.setdefault("SECRET_KEY", "a key for tests only, not used anywhere else")
+os.environ["FIELD_ENCRYPTION_KEYS"] = "dGVzdHMgb25seSwgdGVzdHMgb25seSwgdGVzdHMgISE="
 os.environ["EMBEDDED_WORKER"] = "false"
 
 from chatbot.settings import *  # noqa: F403  after the environment is set
