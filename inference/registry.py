@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib import import_module
 from typing import cast
 
@@ -17,8 +18,9 @@ from django.conf import settings
 from inference.backends.base import Backend, BackendSettings
 from inference.models import Backend as BackendRow
 from inference.models import BackendKind, build_deadlines
+from inference.pricing import build_cost
 from inference.routing.router import OnAttempt, Router
-from inference.types import CancelToken, CompletionRequest, RoutedItem
+from inference.types import AttemptReport, CancelToken, CompletionRequest, RoutedItem
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ Check = Callable[[BackendSettings], None]
 # each has `build_backend(settings)` and `check_settings(settings)`
 _MODULES = {
     BackendKind.LLAMA_CPP: "inference.backends.llama_cpp",
+    BackendKind.OPENAI_COMPATIBLE: "inference.backends.openai_compatible",
     BackendKind.SCRIPTED: "inference.backends.scripted",
 }
 
@@ -123,6 +126,21 @@ def route(
     return registry.router.route(request, backends, deadlines, cancel, on_attempt)
 
 
+def price(report: AttemptReport) -> Decimal | None:
+    """Return what a call cost in US dollars, None if that is not known.
+
+    Two queries: the backend's row, by name, and the operator's price. Never raises: a
+    cost that cannot be worked out is logged and unknown, as the call's other
+    measurements must not be lost with it.
+    """
+    try:
+        row = BackendRow.objects.filter(name=report.backend).defer("key").first()
+        return build_cost(report, row)
+    except Exception:  # a price list of others', and a ledger that must be written
+        logger.exception("backend=%s model=%s unpriced", report.backend, report.model)
+        return None
+
+
 def warm_up() -> None:
     """Build and start the enabled backends, for the first visitor's sake."""
     for backend in registry.use(list(BackendRow.objects.filter(is_enabled=True))):
@@ -145,7 +163,10 @@ def check_backend(row: BackendRow) -> None:
 
 
 def settings_of(row: BackendRow) -> BackendSettings:
-    """Return what a row says, with the bundled model where it names none."""
+    """Return what a row says, with the bundled model where it names none.
+
+    Raises UnreadableSecret, a ValueError, if the row's key cannot be decrypted.
+    """
     is_bundled = row.kind == BackendKind.LLAMA_CPP and not row.model
     model = str(settings.BUNDLED_MODEL_PATH) if is_bundled else row.model
-    return BackendSettings(row.name, model, row.options)
+    return BackendSettings(row.name, model, row.options, row.endpoint, row.key)

@@ -70,9 +70,16 @@ class AttemptInline(ReadOnly, admin.TabularInline):
     fields = (
         "number", "backend", "model", "outcome", "error", "prompt_tokens",
         "cached_tokens", "completion_tokens", "queue_ms", "ttft_ms", "duration_ms",
-        "cost_usd",
+        "cost",
     )  # fmt: skip
     readonly_fields = fields
+
+    @admin.display(description="Cost")
+    def cost(self, attempt: Attempt) -> str:
+        """Return the cost in US dollars; unpriced and free are not the same."""
+        if attempt.cost_usd is None:
+            return "not yet known" if attempt.finished_at is None else "unpriced"
+        return f"${attempt.cost_usd.normalize():f}" if attempt.cost_usd else "free"
 
 
 @admin.register(Turn)

@@ -1,10 +1,9 @@
 """The ledger of calls to models: a row before each call, closed once after it."""
 
-from decimal import Decimal
-
 from django.db.models import Max
 from django.utils import timezone
 
+from inference import registry
 from inference.types import AttemptReport, AttemptStarted
 from support.models import Attempt, AttemptOutcome, Turn
 
@@ -31,10 +30,9 @@ class Ledger:
         )
 
     def close(self, report: AttemptReport) -> None:
-        """Complete the row with what the call took. One query.
+        """Complete the row with what the call took and cost. Three queries.
 
-        Calls to a local model cost nothing by the call; a price of the hardware is
-        a matter of monitoring.
+        The cost stays NULL where no price is known.
         """
         usage = report.usage
         Attempt.objects.filter(
@@ -50,7 +48,7 @@ class Ledger:
             prompt_tokens=usage.prompt_tokens if usage else None,
             completion_tokens=usage.completion_tokens if usage else None,
             cached_tokens=usage.cached_tokens if usage else None,
-            cost_usd=Decimal(0),
+            cost_usd=registry.price(report),
             ttft_ms=report.ttft_ms,
             itl_ms=report.engine.itl_ms if report.engine else None,
             duration_ms=report.duration_ms,
