@@ -1,25 +1,76 @@
-"""The operator's page of backends."""
+"""The operator's pages of backends and prices."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 
-from inference.models import Backend
+from inference.fields import UnreadableSecret
+from inference.models import Backend, Price
 from inference.registry import check_backend
 
 
-class BackendForm(ModelForm):
-    """Refuses settings that no backend can be made from."""
+class BackendForm(forms.ModelForm):
+    """Takes a key and never shows it; refuses what no backend can be made from."""
 
-    def clean(self) -> dict[str, object]:
+    new_key = forms.CharField(
+        label="New key",
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Stored encrypted and never shown again. Empty keeps the key.",
+    )
+    remove_key = forms.BooleanField(label="Remove the key", required=False)
+
+    def clean(self) -> dict[str, Any]:
         """Raise ValidationError with what the backend's code says of the settings."""
         values = super().clean() or {}
         if not self.errors and isinstance(values.get("options"), dict):
+            columns = {
+                name: value for name, value in values.items() if name in self._columns
+            }
+            row = Backend(**columns, key=self._read_key(values))
             try:
-                check_backend(self.instance.__class__(**values))
-            except (ValueError, OSError) as error:
+                check_backend(row)
+            except (ValueError, OSError, ImportError) as error:
                 raise ValidationError(str(error)) from error
         return values
+
+    def save(self, commit: bool = True) -> Any:
+        """Store the key that was entered, if any, with the rest."""
+        if self.cleaned_data["new_key"] or self.cleaned_data["remove_key"]:
+            self.instance.key = self.cleaned_data["new_key"]
+        return super().save(commit)
+
+    @property
+    def _columns(self) -> set[str]:
+        return {field.name for field in Backend._meta.fields}
+
+    def _read_key(self, values: dict[str, Any]) -> str:
+        """Return the key that the row will have; raises ValidationError.
+
+        A stored key is sent to no other place than it was entered for: who may edit
+        a row could otherwise read it on a server of his own.
+        """
+        new_key, is_removed = str(values["new_key"]), bool(values["remove_key"])
+        if new_key and is_removed:
+            raise ValidationError({"remove_key": "Enter a new key or remove the old."})
+        if new_key or is_removed:
+            return new_key
+        try:
+            stored = str(Backend.objects.get(pk=self.instance.pk).key)
+        except Backend.DoesNotExist:
+            return ""
+        except UnreadableSecret as error:
+            raise ValidationError({"new_key": str(error)}) from error
+        if stored and {"kind", "endpoint"} & set(self.changed_data):
+            raise ValidationError(
+                {"new_key": "The key was for another endpoint: enter it again."}
+            )
+        return stored
 
 
 @admin.register(Backend)
@@ -27,9 +78,57 @@ class BackendAdmin(admin.ModelAdmin):
     """Which models answer, in which order; changes count from the next reply on."""
 
     form = BackendForm
-    list_display = ["name", "kind", "model", "is_enabled", "position"]
+    list_display = ["name", "kind", "model", "key_state", "is_enabled", "position"]
     list_editable = ["is_enabled", "position"]
-    fields = [
-        "name", "kind", "model", "options", "is_enabled", "position",
-        "first_token_s", "gap_s",
+    readonly_fields = ["key_state"]
+    fieldsets = [
+        (None, {"fields": ["name", "kind", "model", "options"]}),
+        (
+            "Access",
+            {
+                "fields": ["endpoint", "key_state", "new_key", "remove_key"],
+                "description": "For models behind an API. What visitors ask is sent "
+                "there.",
+            },
+        ),
+        (
+            "Order and patience",
+            {
+                "fields": ["is_enabled", "position", "first_token_s", "gap_s"],
+                "description": "The backend with the lowest position is asked first. "
+                "The next one follows when it fails or takes longer than this.",
+            },
+        ),
+    ]
+
+    @method_decorator(sensitive_post_parameters("new_key"))
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show or save the form; error reports leave out the key."""
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    @admin.display(description="Key")
+    def key_state(self, row: Backend) -> str:
+        """Return whether there is a key, and never the key."""
+        try:
+            return "set" if row.key else "none"
+        except UnreadableSecret:
+            return "cannot be read: enter it again, or bring back the old setting"
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin):
+    """What tokens cost where the operator knows better than the published lists."""
+
+    list_display = [
+        "__str__", "input_usd_per_mtok", "cached_input_usd_per_mtok",
+        "output_usd_per_mtok", "valid_from",
     ]  # fmt: skip
+    list_select_related = ["backend"]
+    list_filter = ["backend"]
+    search_fields = ["model", "backend__name"]
