@@ -119,16 +119,19 @@ def test_closing_it_early_frees_the_connection(provider):
 
 def test_closing_the_backend_fails_calls_in_flight(provider):
     provider.answer = [HANG]
+    closed_s = []
     with connected(provider.url) as backend:
 
         def close_it():
             assert provider.hangs.wait(5)
+            closed_s.append(time.monotonic())
             backend.close()
 
         thread = threading.Thread(target=close_it)
         thread.start()
         with pytest.raises(Unavailable):
             next(backend.stream(REQUEST, DEADLINES, CancelToken()))
+        assert time.monotonic() - closed_s[0] < GUARD_S
         thread.join()
         with pytest.raises(Unavailable):
             next(backend.stream(REQUEST, DEADLINES, CancelToken()))

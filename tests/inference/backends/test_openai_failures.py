@@ -211,9 +211,11 @@ def test_gives_up_a_provider_that_hangs(provider, answer, kind):
 
 
 def test_gives_up_a_connection_that_does_not_come_about(provider, silent):
-    caught, _ = fail(provider, BRIEF, url=silent)
+    deadlines = Deadlines(connect_s=0.1, first_token_s=5, gap_s=5)
+    caught, _ = fail(provider, deadlines, url=silent)
     assert type(caught) is Timeout
     assert caught.kind is DeadlineKind.CONNECT
+    assert caught.waited_s < 2
 
 
 @pytest.mark.parametrize("status", [401, 500])
