@@ -23,4 +23,9 @@ def client_frame_errors(frame: object) -> list[str]:
 
 
 def server_frame_errors(frame: object) -> list[str]:
-    return [error.message for error in _SERVER.iter_errors(frame)]
+    """Return what is wrong; a schema cannot say that two fields are equal."""
+    errors = [error.message for error in _SERVER.iter_errors(frame)]
+    if not errors and isinstance(frame, dict) and frame["type"] == "done":
+        states = frame["state"], frame["message"]["state"]
+        errors += [f"two states: {states}"] * (states[0] != states[1])
+    return errors

@@ -30,10 +30,11 @@ def group_name(conversation_id: UUID) -> str:
 def describe_message(message: Message, turn: Turn | None = None) -> Frame:
     """Return the protocol's message object.
 
-    `turn` is the one that the message asks or answers; one query for the citations
+    `turn` is the one that the message asks or answers; a reply carries its outcome,
+    so that it looks the same whichever frame brings it. One query for the citations
     of a reply unless `used_passages` is prefetched.
     """
-    is_reply = turn is not None and message.role == Role.ASSISTANT
+    answered = turn if message.role == Role.ASSISTANT else None
     return {
         "id": str(message.id),
         "seq": message.seq,
@@ -44,7 +45,8 @@ def describe_message(message: Message, turn: Turn | None = None) -> Frame:
         "client_id": message.client_id,
         "turn": str(turn.id) if turn else None,
         "notice": message.notice or None,
-        "citations": _describe_citations(turn) if turn and is_reply else [],
+        "state": answered.state if answered else None,
+        "citations": _describe_citations(answered) if answered else [],
         "rating": message.rating,
     }
 

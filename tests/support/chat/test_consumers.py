@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 
-from support.chat import sockets, turns, visitors
+from support.chat import services, sockets, turns, visitors
 from support.chat.reply_buffer import reply_buffer
 from support.models import Message, Role, Turn, TurnState
 from tests.factories import (
@@ -394,6 +394,16 @@ class TestReplay:
         async with connect(conversation, hello=False) as client:
             replay = await client.hello(last_seq=99)
         assert [f["message"]["seq"] for f in replay if f["type"] == "message"] == [1]
+
+    async def test_a_stopped_reply_stays_stopped(self, conversation, connect):
+        turn = await sync_to_async(make_turn)(conversation)
+        await sync_to_async(services.stop_reply)(conversation.id, turn.id, 0)
+        async with connect(conversation, hello=False) as client:
+            replay = await client.hello()
+            await client.send(type="history", before_seq=3)
+            history = await client.find("history")
+        assert [f["state"] for f in replay if f["type"] == "done"] == ["stopped"]
+        assert [m["state"] for m in history["messages"]] == [None, "stopped"]
 
     async def test_older_messages_come_on_request(
         self, conversation, connect, settings
