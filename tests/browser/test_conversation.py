@@ -46,6 +46,20 @@ def test_stop_keeps_what_was_shown(script, open_chat):
     assert len(answer) < len(LONG)
 
 
+def test_stopped_answer_says_so_after_a_reload(script, open_chat):
+    script(*SLOWLY)
+    chat = open_chat().open()
+    chat.say("Tell me a long story")
+    expect(chat.streaming).to_contain_text("bi")
+    chat.find(".stop").click()
+    state = chat.find(".row[data-role=assistant] .state").last
+    expect(state).to_have_text("Stopped")
+    transcript = chat.transcript()
+    chat.page.reload()
+    expect(state).to_have_text("Stopped")
+    assert chat.transcript() == transcript
+
+
 def test_sends_once_when_the_server_is_back(script, open_chat, server):
     script("say Here I am.")
     chat = open_chat().open()

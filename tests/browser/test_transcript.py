@@ -14,6 +14,7 @@ QUESTION = {"seq": 1, "role": "user", "content": "?", "client_id": "client-1"}
 
 # letters of one, two and four bytes, and a family of seven code points
 PIECES = st.lists(st.sampled_from(["a", "é", " ", "🏕", "👩‍👩‍👧‍👦", "سلام"]), min_size=1)
+OUTCOMES = st.sampled_from(["answered", "stopped", "failed"])
 ATTEMPTS = st.lists(st.lists(PIECES.map("".join), max_size=5), min_size=1, max_size=3)
 
 
@@ -22,6 +23,7 @@ class Story:
     """A question and its answer, which may have begun anew, as frames in order."""
 
     attempts: list[list[str]]
+    outcome: str = "answered"
 
     @property
     def frames(self) -> list[dict]:
@@ -39,11 +41,12 @@ class Story:
     def done(self) -> dict:
         content = "".join(self.attempts[-1])
         message = {"seq": 2, "role": "assistant", "content": content, "turn": TURN}
+        message["state"] = self.outcome
         return {
             "type": "done",
             "turn": TURN,
             "attempt": len(self.attempts),
-            "state": "answered",
+            "state": self.outcome,
             "message": message,
         }
 
@@ -100,8 +103,9 @@ STATE = """frames => {
   const transcript = new Transcript();
   for (const frame of frames) transcript.apply(frame);
   const texts = transcript.ordered.map((message) => message.content);
+  const states = transcript.ordered.map((message) => message.state || null);
   const running = [...transcript.turns.values()].map((turn) => turn.text);
-  return {texts, running, position: transcript.position};
+  return {texts, states, running, position: transcript.position};
 }"""
 
 
@@ -110,7 +114,7 @@ STATE = """frames => {
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.data(), ATTEMPTS.map(Story))
+@given(st.data(), st.builds(Story, ATTEMPTS, OUTCOMES))
 def test_stale_state_and_a_replay_are_the_fresh_state(transcripts, data, story):
     frames = story.frames
     lost_at = data.draw(st.integers(0, len(frames)), "lost at")
@@ -123,3 +127,17 @@ def test_stale_state_and_a_replay_are_the_fresh_state(transcripts, data, story):
     assert now == transcripts.evaluate(STATE, frames[:back_at])
     end = transcripts.evaluate(STATE, seen + later + frames[back_at:])
     assert end["texts"] == ["?", "".join(story.attempts[-1])]
+    assert end["states"] == [None, story.outcome]
+
+
+def test_older_messages_say_how_they_ended(transcripts):
+    older = Story([["half"]], "stopped").done["message"]
+    newer = {"seq": 3, "role": "user", "content": "!", "client_id": "client-2"}
+    frames = [
+        {"type": "welcome", "status": "bot", "has_more": True, "last_seq": 3},
+        {"type": "message", "message": newer},
+        {"type": "replay_done"},
+        {"type": "history", "messages": [QUESTION, older], "has_more": False},
+    ]
+    state = transcripts.evaluate(STATE, frames)
+    assert state["states"] == [None, "stopped", None]

@@ -309,7 +309,7 @@
       return this.store({
         id: frame.message, seq: frame.seq, role: "user", content: entry.content, html: "",
         created_at: new Date(entry.at).toISOString(), client_id: entry.client_id, turn: frame.turn,
-        notice: null, citations: [], rating: 0,
+        notice: null, state: null, citations: [], rating: 0,
       });
     }
 
