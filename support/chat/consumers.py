@@ -1,8 +1,7 @@
 """The widget's socket: frames in become service calls, events out become frames.
 
-Docs: docs/protocol.md. What a client has is a cursor, `_seq` for messages and
-`_cursor` for the running reply; every path to the screen goes through it, so nothing
-is sent twice or left out, however many events are lost.
+Docs: docs/protocol.md. What a client has is its cursor; every path to the screen
+goes through it, so nothing is sent twice or left out, however many events are lost.
 """
 
 import asyncio
@@ -11,7 +10,6 @@ import itertools
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +21,9 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import DatabaseError
 
 from support.chat import events, frames, rate_limits, selectors, services, visitors
+from support.chat.cursor import Cursor, ShownReply
 from support.chat.events import Frame
 from support.chat.frames import CloseCode
-from support.chat.selectors import OpenTurn, Progress
 from support.chat.sockets import sockets
 from support.chat.visitors import Claims
 
@@ -36,15 +34,6 @@ POLL_INTERVAL_S = 1.0
 SEND_TIMEOUT_S = 10.0
 _POLLS_BETWEEN_SUBSCRIPTIONS = 30
 _MAX_REFUSED_FRAMES = 30
-
-
-@dataclass(slots=True)
-class _Cursor:
-    """How much of which reply the client shows."""
-
-    turn: str = ""
-    attempt: int = 0
-    offset: int = 0
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
@@ -68,10 +57,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Accept; everything else waits for the hello."""
         events.use_loop(asyncio.get_running_loop())
         self._allowance = rate_limits.FrameAllowance(self.channel_name)
-        self._seq = 0
-        self._status = ""
-        self._cursor = _Cursor()
-        self._open_turns: set[str] = set()
+        self._cursor = Cursor()
         self._sending = asyncio.Lock()
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
@@ -107,7 +93,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             if self._allowance.num_refused > _MAX_REFUSED_FRAMES:
                 await self.close(CloseCode.TOO_MANY)
         except frames.FrameTooBig:
-            await self.close(CloseCode.TOO_BIG)
+            limit = settings.FRAME_BYTES
+            await self._refuse("too_big", f"A frame can have {limit} bytes.")
         except DatabaseError:
             logger.exception("a frame could not be handled")
             await self._refuse("unavailable", "Try again in a moment.")
@@ -158,7 +145,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             conversation_id, frame.content, frame.client_id, self._address
         )
         # from here on the poll looks after it, whatever becomes of the events
-        self._open_turns.add(str(accepted.turn.id))
+        self._cursor.expect(str(accepted.turn.id))
         await self._send(
             {
                 "type": "ack",
@@ -247,11 +234,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         progress = await read(conversation_id, hello.last_seq)
         if hello.last_seq > progress.last_seq:  # from a future that did not happen
             progress = await read(conversation_id, 0)
-        self._status = progress.status
-        self._open_turns = set()
-        self._cursor = _Cursor(
-            str(hello.turn) if hello.turn else "", hello.attempt, hello.offset
-        )
+        turn = str(hello.turn) if hello.turn else ""
+        reply = ShownReply(turn, hello.attempt, hello.offset)
+        self._cursor = Cursor(progress.status, reply)
         await self._send(
             {
                 "type": "welcome",
@@ -263,53 +248,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 "limits": rate_limits.describe_limits(),
             }
         )
-        await self._show(progress)
+        await self._send_all(self._cursor.catch_up(progress))
         await self._send({"type": "replay_done"})
 
     # Events out; whoever calls these holds `_sending`
 
     async def _forward(self, frame: Frame) -> None:
-        kind = frame["type"]
-        if kind in ("message", "done"):
-            await self._forward_message(frame)
-        elif kind == "delta":
-            await self._forward_delta(frame)
-        elif kind in ("turn", "reset"):
-            await self._begin(frame)
+        sent = self._cursor.forward(frame)
+        if sent is None:
+            await self._catch_up()
         else:
-            if kind == "status":
-                self._status = str(frame["status"])
-            await self._send(frame)
-
-    async def _forward_message(self, frame: Any) -> None:
-        seq = frame["message"]["seq"]
-        if seq > self._seq + 1:
-            await self._catch_up()
-        elif seq == self._seq + 1:
-            await self._send_stored(frame)
-
-    async def _forward_delta(self, frame: Any) -> None:
-        cursor = self._cursor
-        is_current = (frame["turn"], frame["attempt"]) == (cursor.turn, cursor.attempt)
-        if is_current and frame["offset"] == cursor.offset:
-            await self._send(frame)
-            cursor.offset += len(frame["text"])
-        elif not is_current or frame["offset"] > cursor.offset:
-            await self._catch_up()
-
-    async def _begin(self, frame: Any) -> None:
-        """Pass on that a turn waits, runs, or begins again."""
-        turn, attempt = frame["turn"], frame["attempt"]
-        self._open_turns.add(turn)
-        is_known = turn == self._cursor.turn
-        if attempt and (not is_known or attempt > self._cursor.attempt):
-            had_text = is_known and self._cursor.attempt > 0
-            self._cursor = _Cursor(turn, attempt)
-            if had_text and frame["type"] == "turn":
-                await self._send(events.reply_reset(UUID(turn), attempt))
-        elif is_known and (attempt < self._cursor.attempt or frame["type"] == "reset"):
-            return  # the client is further on already
-        await self._send(frame)
+            await self._send_all(sent)
 
     async def _poll(self, conversation_id: UUID) -> None:
         """Look after running turns: a lost event costs one interval, never text."""
@@ -318,7 +267,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             if number % _POLLS_BETWEEN_SUBSCRIPTIONS == 0:
                 # layers forget members after a day, or after one unread message
                 await self._subscribe(conversation_id)
-            if self._open_turns:
+            if self._cursor.has_open_turns:
                 with contextlib.suppress(DatabaseError, ObjectDoesNotExist):
                     async with self._sending:
                         await self._catch_up()
@@ -327,43 +276,12 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if self._claims is None:
             return
         read = database_sync_to_async(selectors.read_progress)
-        progress = await read(self._claims.conversation_id, self._seq)
-        if progress.status != self._status:
-            self._status = progress.status
-            await self._send(events.status_changed(progress.status))
-        await self._show(progress)
+        progress = await read(self._claims.conversation_id, self._cursor.seq)
+        await self._send_all(self._cursor.catch_up(progress))
 
-    async def _show(self, progress: Progress) -> None:
-        """Send what the client lacks of a progress."""
-        for frame in await database_sync_to_async(selectors.message_frames)(
-            progress.messages
-        ):
-            await self._send_stored(frame)
-        self._seq = progress.last_seq
-        self._open_turns = {str(item.turn.id) for item in progress.open_turns}
-        for item in progress.open_turns:
-            await self._show_open_turn(item)
-
-    async def _send_stored(self, frame: Any) -> None:
-        self._seq = frame["message"]["seq"]
-        self._open_turns.discard(frame.get("turn", ""))
-        await self._send(frame)
-
-    async def _show_open_turn(self, item: OpenTurn) -> None:
-        turn, attempt, text = item.turn, item.turn.attempt, item.reply.text
-        await self._send(events.turn_changed(turn, turn.question.seq))
-        if not attempt:
-            return
-        cursor = self._cursor
-        is_current = (str(turn.id), attempt) == (cursor.turn, cursor.attempt)
-        if not is_current or cursor.offset > len(text):
-            if cursor.turn == str(turn.id) and (cursor.attempt or cursor.offset):
-                await self._send(events.reply_reset(turn.id, attempt))
-            self._cursor = cursor = _Cursor(str(turn.id), attempt)
-        rest = text[cursor.offset :]
-        if rest:
-            await self._send(events.text_arrived(turn.id, attempt, cursor.offset, rest))
-            cursor.offset += len(rest)
+    async def _send_all(self, sent: list[Frame]) -> None:
+        for frame in sent:
+            await self._send(frame)
 
     async def _refuse(
         self,

@@ -1,6 +1,5 @@
 """What a widget has to be shown: named reads, each with its number of queries."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -25,11 +24,14 @@ class OpenTurn:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A conversation from some message on: what a client does not have yet."""
+    """A conversation from some message on: what a client does not have yet.
+
+    `frames` has one for each message: `done` for a turn's reply, else `message`.
+    """
 
     status: str
     last_seq: int
-    messages: list[Message]
+    frames: list[Frame]
     has_more: bool
     open_turns: list[OpenTurn]
 
@@ -59,7 +61,11 @@ def read_progress(conversation_id: UUID, after_seq: int) -> Progress:
     ended = {turn.id for turn in map(turn_of, messages) if turn and turn.reply_id}
     open_turns = [item for item in open_turns if item.turn.id not in ended]
     return Progress(
-        conversation.status, conversation.last_seq, messages, has_more, open_turns
+        status=conversation.status,
+        last_seq=conversation.last_seq,
+        frames=[_message_frame(message) for message in messages],
+        has_more=has_more,
+        open_turns=open_turns,
     )
 
 
@@ -94,16 +100,11 @@ def turn_of(message: Message) -> Turn | None:
     return None
 
 
-def message_frames(messages: Iterable[Message]) -> list[Frame]:
-    """Return the frame of each message: `done` for a turn's reply, else `message`."""
-    frames = []
-    for message in messages:
-        turn = turn_of(message)
-        if turn is not None and turn.reply_id == message.pk:
-            frames.append(events.turn_finished(turn, message))
-        else:
-            frames.append(events.message_stored(message, turn))
-    return frames
+def _message_frame(message: Message) -> Frame:
+    turn = turn_of(message)
+    if turn is not None and turn.reply_id == message.pk:
+        return events.turn_finished(turn, message)
+    return events.message_stored(message, turn)
 
 
 def _with_turns(messages: QuerySet[Message]) -> QuerySet[Message]:
