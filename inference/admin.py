@@ -96,7 +96,8 @@ class BackendAdmin(admin.ModelAdmin):
             {
                 "fields": ["is_enabled", "position", "first_token_s", "gap_s"],
                 "description": "The backend with the lowest position is asked first. "
-                "The next one follows when it fails or takes longer than this.",
+                "The next one follows when this one fails or is silent for longer than "
+                "these seconds; each backend has its own.",
             },
         ),
     ]

@@ -1,6 +1,6 @@
 """The operator's choice of backends, and what they cost."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -147,10 +147,11 @@ class Price(models.Model):
         return " on ".join(filter(None, [self.model, str(self.backend or "")]))
 
 
-def build_deadlines(rows: list[Backend], total_s: float) -> Deadlines:
-    """Return the deadlines of a request to `rows`: the most patient of them."""
-    return Deadlines(
-        first_token_s=max((row.first_token_s for row in rows), default=15.0),
-        gap_s=max((row.gap_s for row in rows), default=15.0),
-        total_s=total_s,
-    )
+def build_deadlines(rows: Iterable[Backend], total_s: float) -> dict[str, Deadlines]:
+    """Return the deadlines of a request to `rows`, by the name of the backend."""
+    return {
+        row.name: Deadlines(
+            first_token_s=row.first_token_s, gap_s=row.gap_s, total_s=total_s
+        )
+        for row in rows
+    }

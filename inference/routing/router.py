@@ -10,7 +10,7 @@ a second try when no other is left: a local engine restarts in a moment.
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.backends.base import Backend
@@ -43,12 +43,12 @@ class _Journey:
 
     started_s: float
     waiting: list[Backend]
-    deadlines: Deadlines
+    deadlines: Mapping[str, Deadlines]
     retried: set[str] = field(default_factory=set)
     reports: list[AttemptReport] = field(default_factory=list)
 
-    def has_time(self, now_s: float) -> bool:
-        return now_s < self.started_s + self.deadlines.total_s
+    def has_time_for(self, backend: Backend, now_s: float) -> bool:
+        return now_s < self.started_s + self.deadlines[backend.name].total_s
 
 
 class Router:
@@ -77,12 +77,14 @@ class Router:
         self,
         request: CompletionRequest,
         backends: Sequence[Backend],
-        deadlines: Deadlines,
+        deadlines: Mapping[str, Deadlines],
         cancel: CancelToken,
         on_attempt: OnAttempt,
     ) -> Generator[RoutedItem, None, None]:
         """Yield `AttemptStarted`, deltas and resets, and one `Routed` at the end.
 
+        `deadlines` holds those of each backend by name; its `total_s` counts from the
+        beginning of the request.
         Raises NoBackendLeft when every call failed or the time is over; text shown
         by then was not reset. A cancelled request ends with a `Routed` that holds
         the text so far. `on_attempt` gets each call's report exactly once, on the
@@ -136,8 +138,8 @@ class Router:
         journey.waiting.remove(backend)
         if backend.name in journey.retried:
             cancel.wait(self._retry_pause_s)
-        is_wanted = journey.has_time(self._clock()) and not cancel.is_cancelled
-        return backend if is_wanted else None
+        has_time = journey.has_time_for(backend, self._clock())
+        return backend if has_time and not cancel.is_cancelled else None
 
     def _choose(self, waiting: Sequence[Backend]) -> Backend:
         for backend in waiting:
@@ -148,8 +150,8 @@ class Router:
 
     def _build_attempt(self, journey: _Journey, backend: Backend) -> Attempt:
         number = len(journey.reports) + 1
-        started_s = journey.started_s
-        return Attempt(number, backend, journey.deadlines, started_s, self._clock)
+        deadlines = journey.deadlines[backend.name]
+        return Attempt(number, backend, deadlines, journey.started_s, self._clock)
 
     def _queue_second_try(self, journey: _Journey, backend: Backend) -> None:
         if backend.name not in journey.retried:

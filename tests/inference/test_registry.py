@@ -6,11 +6,20 @@ import pytest
 from cryptography.fernet import Fernet
 
 from inference import registry
-from inference.models import Backend
+from inference.models import Backend, build_deadlines
 from inference.registry import Registry, settings_of
+from inference.types import (
+    AttemptReport,
+    CancelToken,
+    ChatMessage,
+    CompletionRequest,
+    Deadlines,
+)
 from tests.factories import make_backend
 
 pytestmark = pytest.mark.django_db
+
+REQUEST = CompletionRequest((ChatMessage("user", "Is it open?"),), max_tokens=9)
 
 
 @pytest.fixture
@@ -75,6 +84,27 @@ def test_backends_come_in_the_operators_order(own):
     make_backend(name="first", position=20)
     make_backend(name="second", position=10)
     assert [backend.name for backend in use(own)] == ["second", "first"]
+
+
+def test_each_backend_has_the_patience_of_its_own_row():
+    rows = [
+        make_backend(name="local", first_token_s=3, gap_s=2),
+        make_backend(name="cloud", first_token_s=30, gap_s=20),
+    ]
+    deadlines = build_deadlines(rows, total_s=60)
+    assert deadlines == {
+        "local": Deadlines(first_token_s=3, gap_s=2, total_s=60),
+        "cloud": Deadlines(first_token_s=30, gap_s=20, total_s=60),
+    }
+
+
+def test_a_slow_backend_is_left_by_its_own_row():
+    make_backend("hang", name="local", position=1, first_token_s=0.1)
+    make_backend("say Yes", name="cloud", position=2, first_token_s=30)
+    reports: list[AttemptReport] = []
+    items = list(registry.route(REQUEST, CancelToken(), reports.append, total_s=9))
+    assert items[-1].text == "Yes"
+    assert reports[0].error_detail == "first_token deadline passed after 0.1 s"
 
 
 def test_a_disabled_row_is_not_used(own):

@@ -53,7 +53,9 @@ def read(backend, request=REQUEST, cancel=None, deadlines=PATIENT):
 def route(backends, request=REQUEST, on_item=lambda item: None):
     items, reports = [], []
     router = Router(retry_pause_s=0.05)
-    for item in router.route(request, backends, PATIENT, CancelToken(), reports.append):
+    patience = {backend.name: PATIENT for backend in backends}
+    cancel = CancelToken()
+    for item in router.route(request, backends, patience, cancel, reports.append):
         items.append(item)
         on_item(item)
     return items, reports

@@ -140,11 +140,12 @@ def test_closing_the_backend_fails_calls_in_flight(provider):
 def test_the_router_falls_over_from_it_in_mid_stream(provider):
     provider.answer = [head(), say("Hel"), RESET]
     spare = ScriptedBackend("spare", ["say Good day"])
+    deadlines = {"cloud": DEADLINES, "spare": DEADLINES}
     reports = []
     with connected(provider.url) as backend:
         items = list(
             Router(retry_pause_s=0.0).route(
-                REQUEST, [backend, spare], DEADLINES, CancelToken(), reports.append
+                REQUEST, [backend, spare], deadlines, CancelToken(), reports.append
             )
         )
     seen = [item for item in items if isinstance(item, Delta | Reset)]

@@ -26,6 +26,7 @@ def route(backends, cancel=None, deadlines=QUICK, router=None):
     reports = []
     router = router or Router(retry_pause_s=0.0)
     cancel = cancel or CancelToken()
+    deadlines = {backend.name: deadlines for backend in backends}
     items = list(router.route(REQUEST, backends, deadlines, cancel, reports.append))
     return items, reports
 

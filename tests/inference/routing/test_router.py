@@ -41,12 +41,12 @@ DEADLINES = Deadlines(connect_s=1, first_token_s=5, gap_s=2, total_s=20)
 class Trip:
     """One routed request: what came out, what was reported, what was called."""
 
-    def __init__(self, max_calls=3, backends=None, deadlines=DEADLINES, **scripts):
+    def __init__(self, max_calls=3, backends=None, deadlines=None, **scripts):
         self.clock = ScriptedClock()
         self.calls = ScriptedCalls(self.clock, **scripts)
         self.router = Router(max_calls, 0.0, self.clock, self.calls)
         self.backends = backends or [NamedBackend(name) for name in scripts]
-        self.deadlines = deadlines
+        self.deadlines = dict.fromkeys(scripts, DEADLINES) | (deadlines or {})
         self.cancel = CancelToken()
         self.reports = []
         self.items = []
@@ -148,6 +148,30 @@ def test_leaves_a_backend_that_stalls_or_ends_badly(events, detail):
     assert trip.reports[0].error_detail == detail
     assert trip.items[-1].text == "Yes"
     assert trip.calls.opened[0][1].is_abandoned
+
+
+BRIEF = Deadlines(connect_s=1, first_token_s=0.5, gap_s=0.25, total_s=20)
+
+
+@pytest.mark.parametrize(
+    ("events", "detail"),
+    [
+        ([(0.6, Delta("late"))], "first_token deadline passed after 0.5 s"),
+        ([(0.1, Delta("a")), (0.3, Delta("b"))], "gap deadline passed after 0.2 s"),
+    ],
+)
+def test_an_impatient_backend_is_left_beside_a_patient_one(events, detail):
+    late = says("Yes", pause_s=1.9)
+    trip = Trip(deadlines={"local": BRIEF}, local=[events], cloud=[late]).run()
+    assert trip.reports[0].error_detail == detail
+    assert trip.items[-1].text == "Yes"
+
+
+def test_a_patient_backend_is_waited_for_beside_an_impatient_one():
+    late = says("Yes", pause_s=1.9)
+    trip = Trip(deadlines={"cloud": BRIEF}, local=[late], cloud=[says("no")]).run()
+    assert trip.calls.names == ["local"]
+    assert trip.items[-1].text == "Yes"
 
 
 def test_total_deadline_covers_all_calls_together():
