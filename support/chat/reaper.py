@@ -14,7 +14,7 @@ from django.db import close_old_connections, connection
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from support.chat import turns
+from support.chat import events, turns
 from support.chat.answering import APOLOGY
 from support.chat.tasks import queue_turn
 from support.models import OPEN_STATES, Notice, Turn, TurnState
@@ -68,15 +68,7 @@ def _try_rescue(turn: Turn) -> bool:
 
 def _rescue(turn: Turn) -> bool:
     if turn.num_claims >= turns.MAX_CLAIMS:
-        turns.close_lost_calls(turn.id)
-        failed = turns.Reply(
-            TurnState.FAILED,
-            APOLOGY,
-            Notice.REPLY_FAILED,
-            failure=f"given up after {turn.num_claims} workers",
-        )
-        logger.error("turn=%s given up after %d claims", turn.id, turn.num_claims)
-        return turns.finish(turn, failed) and _ring_for_next(turn)
+        return _give_up(turn) and _ring_for_next(turn)
     # one of several reapers wins this, the others leave the turn alone
     is_mine = Turn.objects.filter(
         pk=turn.pk, attempt=turn.attempt, published_at=turn.published_at
@@ -85,6 +77,22 @@ def _rescue(turn: Turn) -> bool:
         logger.info("turn=%s state=%s published again", turn.id, turn.state)
         queue_turn(turn.id)
     return bool(is_mine)
+
+
+def _give_up(turn: Turn) -> bool:
+    """End a turn with an apology; what was shown of its reply is taken back first."""
+    if not turns.begin_again(turn):
+        return False
+    turns.close_lost_calls(turn.id)
+    events.publish(turn.conversation_id, events.reply_reset(turn.id, turn.attempt))
+    failed = turns.Reply(
+        TurnState.FAILED,
+        APOLOGY,
+        Notice.REPLY_FAILED,
+        failure=f"given up after {turn.num_claims} workers",
+    )
+    logger.error("turn=%s given up after %d claims", turn.id, turn.num_claims)
+    return turns.finish(turn, failed)
 
 
 def _ring_for_next(turn: Turn) -> bool:

@@ -121,7 +121,7 @@ def find_lost(held: dict[UUID, int]) -> set[UUID]:
 def begin_again(turn: Turn) -> bool:
     """Give the reply's text a new attempt number; return whether the turn was ours."""
     changed = Turn.objects.filter(
-        pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
+        pk=turn.pk, attempt=turn.attempt, state__in=OPEN_STATES
     ).update(attempt=F("attempt") + 1)
     if not changed:
         return False
