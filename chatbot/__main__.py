@@ -15,7 +15,8 @@ from django.core.management import call_command
 
 from chatbot.embedded import stop_worker
 
-WS_MAX_BYTES = 65536
+# Above FRAME_BYTES, which is answered by an error; what is larger still is not read.
+WS_MAX_BYTES = 131072
 ADDRESSES = """
   Shop with the chat   http://localhost:{port}/
   Help articles        http://localhost:{port}/help/

@@ -217,11 +217,13 @@ class TestBadFrames:
             await client.communicator.send_to(bytes_data=b"{}")
             assert (await client.receive())["code"] == "bad_frame"
 
-    async def test_a_frame_that_is_too_big_closes(self, conversation, connect):
+    async def test_a_frame_that_is_too_big_is_refused(self, conversation, connect):
         async with connect(conversation) as client:
             frame = {"type": "send", "client_id": "client-big", "content": "x" * 33_000}
             await client.communicator.send_to(text_data=json.dumps(frame))
-            assert await client.close_code() == 1009
+            assert (await client.receive())["code"] == "too_big"
+            await client.send(type="ping")
+            assert (await client.receive())["type"] == "pong"
 
     async def test_a_flood_is_refused_and_then_closed(
         self, conversation, connect, settings
