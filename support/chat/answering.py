@@ -21,6 +21,7 @@ from inference.types import (
 )
 from support.chat import events, prompts, turns
 from support.chat.ledger import Ledger
+from support.chat.reply_buffer import read_reply
 from support.chat.reply_writer import ReplyWriter, TurnLost
 from support.chat.watch import watch
 from support.knowledge import citations, retrieval
@@ -78,17 +79,21 @@ def _answer(turn: Turn, cancel: CancelToken) -> None:
         logger.warning("turn=%s failed: %s", turn.id, error)
         if writer.text:
             writer.reset()
+        used = build_used_passages(turn, "", question.passages)
         failed = turns.Reply(
-            TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, failure=str(error)
+            TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, str(error), used
         )
         turns.finish(turn, failed)
         return
     if routed.completion.finish_reason is not FinishReason.CANCELLED:
         _finish_answered(turn, question, writer)
     elif watch.is_leaving:
+        # the buffer ends with the process, and a stop keeps what was shown
+        turns.save_checkpoint(turn, writer.text)
         turns.release(turn)
     else:
-        _finish_stopped(turn, writer)
+        # by the visitor, or by losing the lease
+        turns.finish(turn, _stopped_reply(turn, writer.text, question.passages))
 
 
 def build_question(turn: Turn) -> Question:
@@ -134,10 +139,24 @@ def _stream(
     raise RuntimeError("the router ended without a result")
 
 
-def _finish_stopped(turn: Turn, writer: ReplyWriter) -> None:
-    """End a turn whose reply was cancelled: by the visitor, or by losing the lease."""
-    notice = None if writer.text.strip() else Notice.REPLY_STOPPED
-    turns.finish(turn, turns.Reply(TurnState.STOPPED, writer.text, notice))
+def build_stopped(turn: Turn) -> turns.Reply:
+    """Return the end of a queued turn: what an earlier worker wrote of its reply.
+
+    The passages are those that the next worker would have used. No query without a
+    text, else those of `build_question`.
+    """
+    text = read_reply(turn).text
+    passages = build_question(turn).passages if text else ()
+    return _stopped_reply(turn, text, passages)
+
+
+def _stopped_reply(
+    turn: Turn, text: str, passages: Sequence[RetrievedPassage]
+) -> turns.Reply:
+    """Return the reply with the passages that support what was shown of it."""
+    notice = None if text.strip() else Notice.REPLY_STOPPED
+    used = build_used_passages(turn, text, passages)
+    return turns.Reply(TurnState.STOPPED, text, notice, used=used)
 
 
 def _finish_answered(turn: Turn, question: Question, writer: ReplyWriter) -> None:

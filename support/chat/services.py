@@ -8,7 +8,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
-from support.chat import events, rate_limits, turns
+from support.chat import answering, events, rate_limits, turns
 from support.chat.cleaning import clean_text
 from support.chat.tasks import queue_turn
 from support.models import (
@@ -115,15 +115,16 @@ def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:
     """Ask the worker of a turn to end its reply; a finished turn stays as it is.
 
     `attempt` is what the visitor saw; a reset in between does not void the wish. A
-    turn that no worker has yet is ended here. Raises ObjectDoesNotExist if the
-    conversation has no such turn.
+    turn that no worker has, or has any more, is ended here with what was shown.
+    Raises ObjectDoesNotExist if the conversation has no such turn.
     """
-    turn = Turn.objects.get(pk=turn_id, conversation_id=conversation_id)
-    if turn.state == TurnState.QUEUED and turn.attempt == attempt:
-        stopped = turns.Reply(TurnState.STOPPED, "", Notice.REPLY_STOPPED)
-        if turns.finish(turn, stopped):
-            _queue_next(conversation_id)
-            return
+    turn = Turn.objects.select_related("question", "conversation__site").get(
+        pk=turn_id, conversation_id=conversation_id
+    )
+    is_queued = turn.state == TurnState.QUEUED and turn.attempt >= attempt
+    if is_queued and turns.finish(turn, answering.build_stopped(turn)):
+        _queue_next(conversation_id)
+        return
     Turn.objects.filter(
         pk=turn_id, attempt__gte=attempt, state=TurnState.RUNNING
     ).update(is_stop_requested=True)

@@ -154,6 +154,14 @@ class TestReaper:
         assert turn.state == TurnState.FAILED
         assert turn.reply.notice == Notice.REPLY_FAILED
 
+    def test_a_worker_that_comes_back_finds_its_turn_given_up(self):
+        turn = make_turn()
+        late = claim(turn.id)
+        change_turn(turn, num_claims=3, lease_until=past(1))
+        reaper.reap()
+        assert not turns.finish(late, ANSWER)
+        assert Message.objects.count() == 2
+
     def test_closes_the_calls_of_a_dead_worker(self):
         turn = make_turn()
         claimed = claim(turn.id)
