@@ -94,16 +94,16 @@ class Server:
             datetime.now(UTC).replace(tzinfo=None).isoformat(" "),
         )
 
-    def start(self) -> None:
+    def start(self, *arguments: str, timeout_s: float = 30) -> None:
         self.log = open(self.folder / "server.log", "ab")  # noqa: SIM115 - closed in kill
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "chatbot"],
+            [sys.executable, "-m", "chatbot", *arguments],
             cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log,
             start_new_session=True,
         )  # fmt: skip
-        self.wait_until_up()
+        self.wait_until_up(timeout_s)
 
-    def wait_until_up(self, timeout_s: float = 30) -> None:
+    def wait_until_up(self, timeout_s: float) -> None:
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
             assert self.process.poll() is None, self.read_log()
