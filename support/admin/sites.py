@@ -1,14 +1,15 @@
 """Sites and their system prompts."""
 
-from typing import Any
+from typing import cast
 
-from django.contrib import admin
-from django.db import models, transaction
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from support.models import Site, SystemPrompt
+from support.models import Site, SystemPrompt, activate_prompt, store_prompt
 
 
 @admin.register(Site)
@@ -58,23 +59,18 @@ class SystemPromptAdmin(admin.ModelAdmin):
         self, request: HttpRequest, obj: SystemPrompt, form: ModelForm, change: bool
     ) -> None:
         """Store the form as the next version and make it the active one."""
-        obj.pk = None
-        obj._state.adding = True
-        obj.created_by = request.user  # type: ignore[assignment]  # staff are signed in
-        with transaction.atomic():
-            Site.objects.select_for_update().get(pk=obj.site_id)
-            versions = SystemPrompt.objects.filter(site=obj.site)
-            latest = versions.aggregate(latest=models.Max("version"))["latest"] or 0
-            versions.filter(is_active=True).update(is_active=False)
-            obj.version, obj.is_active = latest + 1, True
-            obj.save(force_insert=True)
+        author = cast("User", request.user)  # staff are signed in
+        stored = store_prompt(obj.site, obj.content, obj.comment, author)
+        obj.pk = stored.pk
+        obj.refresh_from_db()  # the log and the next page are about the new version
 
     @admin.action(description="Use this version from now on")
-    def activate(self, request: HttpRequest, chosen: Any) -> None:
+    def activate(self, request: HttpRequest, chosen: QuerySet[SystemPrompt]) -> None:
         """Make the chosen version of each site the active one."""
-        with transaction.atomic():
-            for prompt in chosen:
-                versions = SystemPrompt.objects.filter(site=prompt.site)
-                versions.filter(is_active=True).update(is_active=False)
-                versions.filter(pk=prompt.pk).update(is_active=True)
+        if len({prompt.site_id for prompt in chosen}) < len(chosen):
+            text = "Choose one version of a site."
+            self.message_user(request, text, messages.ERROR)
+            return
+        for prompt in chosen:
+            activate_prompt(prompt)
         self.message_user(request, "The chosen version is in use from now on.")

@@ -4,7 +4,7 @@ from support.models.article import Article, Passage
 from support.models.attempt import Attempt, AttemptOutcome
 from support.models.conversation import Conversation, ConversationStatus
 from support.models.message import Message, Notice, Rating, Role
-from support.models.prompt import SystemPrompt
+from support.models.prompt import SystemPrompt, activate_prompt, store_prompt
 from support.models.site import Site
 from support.models.turn import OPEN_STATES, Turn, TurnState
 from support.models.used_passage import UsedPassage
@@ -28,4 +28,6 @@ __all__ = [
     "TurnState",
     "UsedPassage",
     "Visitor",
+    "activate_prompt",
+    "store_prompt",
 ]

@@ -1,8 +1,9 @@
 """System prompts: what the model is told before the conversation, by version."""
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Q
+from django.contrib.auth.models import User
+from django.db import models, transaction
+from django.db.models import Max, Q
 
 from support.models.site import Site
 
@@ -47,3 +48,34 @@ class SystemPrompt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.site} version {self.version}"
+
+
+@transaction.atomic
+def store_prompt(
+    site: Site, content: str, comment: str = "", author: User | None = None
+) -> SystemPrompt:
+    """Store a text as the site's next version, which new replies use from now on.
+
+    Two people who save at once get two versions, the later one active. Four queries.
+    """
+    Site.objects.select_for_update().get(pk=site.pk)
+    versions = SystemPrompt.objects.filter(site=site)
+    latest = versions.aggregate(latest=Max("version"))["latest"] or 0
+    versions.filter(is_active=True).update(is_active=False)
+    return SystemPrompt.objects.create(
+        site=site,
+        version=latest + 1,
+        content=content,
+        comment=comment,
+        created_by=author,
+        is_active=True,
+    )
+
+
+@transaction.atomic
+def activate_prompt(prompt: SystemPrompt) -> None:
+    """Use a stored version for the new replies of its site. Three queries."""
+    Site.objects.select_for_update().get(pk=prompt.site_id)
+    versions = SystemPrompt.objects.filter(site_id=prompt.site_id)
+    versions.filter(is_active=True).update(is_active=False)
+    versions.filter(pk=prompt.pk).update(is_active=True)

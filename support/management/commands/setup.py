@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from inference.models import Backend, BackendKind
-from support.models import Article, Site, SystemPrompt
+from support.models import Article, Site, store_prompt
 
 SAMPLE_ARTICLES = Path(settings.BASE_DIR) / "support" / "sample_articles"
 PROMPT = (
@@ -62,13 +62,7 @@ class Command(BaseCommand):
             },
         )
         if is_new or not site.prompts.exists():
-            SystemPrompt.objects.create(
-                site=site,
-                version=1,
-                content=PROMPT.format(name=site.name),
-                comment="The first one",
-                is_active=True,
-            )
+            store_prompt(site, PROMPT.format(name=site.name), "The first one")
 
     def _create_backend(self) -> None:
         if not Backend.objects.exists():

@@ -1,9 +1,10 @@
 """The admin's own behaviour."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 
 from inference.models import Backend
-from support.models import Site, SystemPrompt
+from support.models import Site, SystemPrompt, store_prompt
 from tests.factories import contents, make_backend, make_site, make_turn
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +36,25 @@ class TestSystemPrompts:
             {"action": "activate", "_selected_action": [first.pk]},
         )
         assert active(site) == first
+
+    def test_two_versions_of_a_site_are_not_used_at_once(self, admin_client):
+        site = make_site()
+        first, second = active(site), store_prompt(site, "Be brief.")
+        page = admin_client.post(
+            "/admin/support/systemprompt/",
+            {"action": "activate", "_selected_action": [first.pk, second.pk]},
+            follow=True,
+        ).content.decode()
+        assert "Choose one version of a site." in page
+        assert active(site) == second
+
+    def test_the_log_is_about_the_new_version(self, admin_client):
+        site = make_site()
+        url = f"/admin/support/systemprompt/{active(site).pk}/change/"
+        data = {"site": site.pk, "content": "Be brief.", "comment": ""}
+        admin_client.post(url, data)
+        assert LogEntry.objects.get().object_id == str(active(site).pk)
+        assert active(site).created_by.username == "admin"
 
     def test_a_version_cannot_be_deleted(self, admin_client):
         prompt = active(make_site())
