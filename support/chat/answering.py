@@ -24,7 +24,7 @@ from support.chat.ledger import Ledger
 from support.chat.reply_buffer import read_reply
 from support.chat.reply_writer import ReplyWriter, TurnLost
 from support.chat.watch import watch
-from support.knowledge import citations, retrieval
+from support.knowledge import citations, claims, retrieval
 from support.knowledge.retrieval import RetrievedPassage
 from support.models import Notice, SystemPrompt, Turn, TurnState, UsedPassage
 
@@ -162,17 +162,27 @@ def _stopped_reply(
 def _finish_answered(turn: Turn, question: Question, writer: ReplyWriter) -> None:
     """Store the reply with the passages used; cite what the text can be found in.
 
-    A reply with a number, address or link that stands in nothing the model was
-    given is invented: it is taken back in the open and replaced by an honest one.
+    A reply that is invented is taken back in the open and replaced by an honest one.
     """
     content = writer.text
-    given = [message.content for message in question.request.messages]
-    if not content.strip() or citations.find_invented(content, given):
+    if not content.strip() or is_invented(content, question):
         logger.warning("turn=%s attempt=%d invented", turn.id, turn.attempt)
         writer.reset()
         content = UNSURE
     used = build_used_passages(turn, content, question.passages)
     turns.finish(turn, turns.Reply(TurnState.ANSWERED, content, used=used))
+
+
+def is_invented(content: str, question: Question) -> bool:
+    """Return whether a reply says what the model cannot know.
+
+    That is a number, address or link that stands in nothing it was given. Without a
+    passage it is also every statement with a word of its own, as `claims` describes.
+    """
+    given = [message.content for message in question.request.messages]
+    if citations.find_invented(content, given):
+        return True
+    return not question.passages and bool(claims.find_claims(content, given))
 
 
 def build_used_passages(

@@ -50,7 +50,7 @@ def test_reads_out_sentences_and_each_once(script, open_chat):
         "say eeps two.",
     )
     chat = open_chat().open()
-    chat.ask("Which colour?")
+    chat.ask("Is there a green tent that sleeps two?")
     assert chat.announced() == "Fern is writing The tent is green. It sleeps two."
     expect(chat.find("[role=log]")).to_have_attribute("aria-live", "off")
 

@@ -65,6 +65,18 @@ def test_an_invented_number_is_taken_back():
     assert (turn.reply.content, turn.attempt) == (answering.UNSURE, 2)
 
 
+def test_an_invented_statement_is_taken_back():
+    make_backend('say "Our tents are made of recycled nylon."')
+    turn = produce(make_turn(content="What are the tents made of?"))
+    assert (turn.reply.content, turn.attempt) == (answering.UNSURE, 2)
+
+
+def test_small_talk_needs_no_passage():
+    make_backend('say "Hello! I am here and happy to help."')
+    turn = produce(make_turn(content="Good morning"))
+    assert turn.reply.content == "Hello! I am here and happy to help."
+
+
 def test_an_empty_reply_is_taken_back():
     make_backend("finish stop")
     assert produce(make_turn()).reply.content == answering.UNSURE
