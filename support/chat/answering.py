@@ -31,12 +31,12 @@ from support.models import Notice, SystemPrompt, Turn, TurnState, UsedPassage
 logger = logging.getLogger(__name__)
 
 APOLOGY = (
-    "I'm sorry, I could not answer this just now. Please try again in a moment, or "
-    "talk to a person with the button below."
+    "I'm sorry, I could not answer this just now. Please try again in a moment. The "
+    'button "Talk to a person" below marks your question for our team.'
 )
 UNSURE = (
-    "I could not find a reliable answer to that in our help articles. Would you like "
-    "to talk to a person? The button is just below."
+    "I could not find a reliable answer to that in our help articles. The button "
+    '"Talk to a person" below marks your question for our team.'
 )
 
 

@@ -22,9 +22,8 @@ from support.models import (
 )
 
 HANDOFF_TEXT = (
-    "Your conversation is now marked for our team. Nobody is here this very minute; "
-    "a person will read it and reply here as soon as possible. Until then I can go "
-    "on helping you."
+    "I have marked this conversation for our team. Nobody is here right now, and I "
+    "cannot promise when somebody will be. I go on answering your questions."
 )
 
 

@@ -107,11 +107,11 @@ def test_markup_is_text_and_runs_nowhere(script, open_chat):
 def test_asks_for_a_person_and_says_so_honestly(open_chat):
     chat = open_chat().open()
     chat.find(".person").click()
-    expect(chat.banner).to_contain_text("Nobody has joined yet")
-    expect(chat.find(".person")).to_have_text("Waiting for a person")
+    expect(chat.banner).to_contain_text("no promise when")
+    expect(chat.find(".person")).to_have_text("Marked for our team")
     expect(chat.find(".row[data-notice=handoff_requested]")).to_have_count(1)
     chat.page.reload()
-    expect(chat.banner).to_contain_text("Nobody has joined yet")
+    expect(chat.banner).to_contain_text("no promise when")
 
 
 def test_remembers_the_thumb(script, open_chat):
