@@ -164,13 +164,13 @@ def _finish_answered(turn: Turn, question: Question, writer: ReplyWriter) -> Non
 
     A reply that is invented is taken back in the open and replaced by an honest one.
     """
-    content = writer.text
+    content, notice = writer.text, None
     if not content.strip() or is_invented(content, question):
         logger.warning("turn=%s attempt=%d invented", turn.id, turn.attempt)
         writer.reset()
-        content = UNSURE
-    used = build_used_passages(turn, content, question.passages)
-    turns.finish(turn, turns.Reply(TurnState.ANSWERED, content, used=used))
+        content, notice = UNSURE, Notice.REPLY_UNSURE
+    used = build_used_passages(turn, "" if notice else content, question.passages)
+    turns.finish(turn, turns.Reply(TurnState.ANSWERED, content, notice, used=used))
 
 
 def is_invented(content: str, question: Question) -> bool:

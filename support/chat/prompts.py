@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from inference.types import ChatMessage, CompletionRequest, Quotable
 from support.knowledge.retrieval import RetrievedPassage
-from support.models import Turn, TurnState
+from support.models import Notice, Turn, TurnState
 
 # In characters: a token of the smallest vocabulary is about three of them.
 HISTORY_CHARACTERS = 1200
@@ -66,14 +66,15 @@ def read_history(turn: Turn) -> list[ChatMessage]:
     """Return the questions before this one with their replies, oldest first.
 
     One query. Apologies are left out, with the questions that got them: a model
-    would learn from them to apologise.
+    would learn from them to apologise. A question without a reliable answer stays:
+    the next one may be about the same.
     """
     answered = (
         Turn.objects.filter(
             conversation_id=turn.conversation_id,
             question__seq__lt=turn.question.seq,
             state__in=[TurnState.ANSWERED, TurnState.STOPPED],
-            reply__notice="",
+            reply__notice__in=["", Notice.REPLY_UNSURE],
         )
         .select_related("question", "reply")
         .order_by("-question__seq")[: _MAX_HISTORY_MESSAGES // 2]

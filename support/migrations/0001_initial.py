@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 ('role', models.CharField(choices=[('user', 'visitor'), ('assistant', 'assistant'), ('staff', 'staff')], max_length=10)),
                 ('content', models.TextField(blank=True)),
                 ('client_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('notice', models.CharField(blank=True, choices=[('handoff_requested', 'waiting for a person'), ('reply_failed', 'no answer could be given'), ('reply_stopped', 'stopped before the first word')], max_length=20)),
+                ('notice', models.CharField(blank=True, choices=[('handoff_requested', 'waiting for a person'), ('reply_failed', 'no answer could be given'), ('reply_stopped', 'stopped before the first word'), ('reply_unsure', 'no reliable answer was found')], max_length=20)),
                 ('rating', models.SmallIntegerField(choices=[(1, 'up'), (0, 'none'), (-1, 'down')], default=0)),
                 ('created_at', models.DateTimeField()),
                 ('conversation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='support.conversation')),

@@ -703,7 +703,7 @@
       this.time.textContent = item.at ? new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" }).format(item.at) : "";
       this.time.dateTime = item.at ? item.at.toISOString() : "";
       this.state.textContent = delivery ? texts(`delivery_${delivery}`) : message && message.state === "stopped" ? texts("stopped") : "";
-      const canRate = message && message.role === "assistant" && !message.notice;
+      const canRate = message && message.role === "assistant" && (!message.notice || message.notice === "reply_unsure");
       if (!canRate) return this.thumbs.replaceChildren();
       if (!this.thumbs.firstChild) this.thumbs.append(this.thumb(1, "up"), this.thumb(-1, "thumbdown"), h("span", { class: "thanks" }));
       const [up, down, thanks] = this.thumbs.children;
@@ -1530,6 +1530,7 @@
       notice_handoff_requested: "I have marked this conversation for our team. Nobody is here right now, and I cannot promise when somebody will be. I go on answering your questions.",
       notice_reply_failed: "Sorry, I could not answer this just now.",
       notice_reply_stopped: "You stopped this answer.",
+      notice_reply_unsure: "I could not find a reliable answer to that in our help articles. The button \"Talk to a person\" below marks your question for our team.",
     },
     de: {
       open: "Chat öffnen", unread: "ungelesen: {count}", minimise: "Chat minimieren", chat: "Support-Chat", dismiss: "Diese Nachricht ausblenden",
@@ -1554,6 +1555,7 @@
       notice_handoff_requested: "Ich habe diese Unterhaltung für unser Team markiert. Gerade ist niemand da, und ich kann keinen Zeitpunkt versprechen. Ihre Fragen beantworte ich weiter.",
       notice_reply_failed: "Das konnte ich gerade leider nicht beantworten.",
       notice_reply_stopped: "Sie haben diese Antwort angehalten.",
+      notice_reply_unsure: "Dazu habe ich in unseren Hilfeartikeln keine verlässliche Antwort gefunden. Die Schaltfläche „Mit einem Menschen sprechen“ unten markiert Ihre Frage für unser Team.",
     },
     ar: {
       open: "فتح المحادثة", unread: "غير مقروءة: {count}", minimise: "تصغير المحادثة", chat: "محادثة الدعم", dismiss: "إخفاء هذه الرسالة",
@@ -1578,6 +1580,7 @@
       notice_handoff_requested: "لقد وضعت علامة على هذه المحادثة لفريقنا. لا أحد موجود الآن، ولا أستطيع أن أعدك بموعد. سأواصل الإجابة عن أسئلتك.",
       notice_reply_failed: "عذرًا، لم أتمكن من الإجابة عن هذا الآن.",
       notice_reply_stopped: "لقد أوقفت هذه الإجابة.",
+      notice_reply_unsure: "لم أجد إجابة موثوقة عن ذلك في مقالات المساعدة. زر «التحدث إلى شخص» أدناه يضع علامة على سؤالك لفريقنا.",
     },
   };
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.chat import answering, prompts
 from support.chat.watch import watch
-from support.models import Attempt, Message, SystemPrompt, Turn, TurnState
+from support.models import Attempt, Message, Notice, SystemPrompt, Turn, TurnState
 from tests.factories import contents, make_backend, make_conversation, make_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,6 +69,19 @@ def test_an_invented_statement_is_taken_back():
     make_backend('say "Our tents are made of recycled nylon."')
     turn = produce(make_turn(content="What are the tents made of?"))
     assert (turn.reply.content, turn.attempt) == (answering.UNSURE, 2)
+    assert turn.reply.notice == Notice.REPLY_UNSURE
+
+
+def test_a_question_without_an_answer_stays_in_the_history():
+    make_backend('say "Our tents are made of recycled nylon."')
+    conversation = make_conversation()
+    produce(make_turn(conversation, "What are the tents made of?"))
+    turn = Turn.objects.select_related("question").get(
+        pk=make_turn(conversation, "And the poles?").pk
+    )
+    assert [message.content for message in prompts.read_history(turn)] == [
+        "What are the tents made of?", answering.UNSURE,
+    ]  # fmt: skip
 
 
 def test_small_talk_needs_no_passage():
