@@ -7,7 +7,15 @@ from django.utils import timezone
 
 from inference.models import Backend, BackendKind
 from support.chat import services, visitors
-from support.models import Conversation, Message, Site, SystemPrompt, Turn
+from support.models import (
+    Attempt,
+    AttemptOutcome,
+    Conversation,
+    Message,
+    Site,
+    SystemPrompt,
+    Turn,
+)
 
 _numbers = count(1)
 
@@ -40,6 +48,16 @@ def make_backend(*scripts: str, name: str = "scripted", **values) -> Backend:
         options={"scripts": list(scripts) or ["echo"]},
         **values,
     )
+
+
+def make_attempt(turn: Turn, **values) -> Attempt:
+    now = timezone.now()
+    values = {
+        "number": turn.attempts.count() + 1, "turn_attempt": 1, "backend": "local",
+        "outcome": AttemptOutcome.COMPLETED, "queue_ms": 5, "started_at": now,
+        "finished_at": now,
+    } | values  # fmt: skip
+    return Attempt.objects.create(turn=turn, **values)
 
 
 def change_turn(turn: Turn, **values) -> Turn:

@@ -1,5 +1,5 @@
 """The admin of the domain: one module for each group of models."""
 
-from support.admin import articles, conversations, sites
+from support.admin import articles, conversations, sites, turns
 
-__all__ = ["articles", "conversations", "sites"]
+__all__ = ["articles", "conversations", "sites", "turns"]
