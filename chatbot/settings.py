@@ -165,7 +165,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": ["'self'"],
         "style-src": ["'self'"],
         "img-src": ["'self'", "data:"],
-        "connect-src": ["'self'", "ws:", "wss:"],
+        "connect-src": ["'self'"],  # sockets too; Safari since 15.4
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
         "form-action": ["'self'"],
