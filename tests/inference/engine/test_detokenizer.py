@@ -58,17 +58,35 @@ def test_is_the_text_however_it_is_cut(text, data):
     assert "".join(read(pieces)[0]) == text
 
 
-@given(
-    st.text("ab", max_size=30),
-    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
-    st.data(),
-)
-def test_ends_where_the_first_stop_string_begins(text, stop, data):
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
+@st.composite
+def texts_in_pieces(draw):
+    """A text of few letters, so that stop strings begin often, and cuts of it."""
+    text = draw(st.text("ab", max_size=30))
+    cuts = sorted(draw(st.lists(st.integers(0, len(text)))))
     borders = [0, *cuts, len(text)]
-    pieces = [text[a:b].encode() for a, b in pairwise(borders)]
+    return text, [text[a:b].encode() for a, b in pairwise(borders)]
+
+
+stops = st.lists(st.text("ab", min_size=1, max_size=4), max_size=3)
+
+
+@given(texts_in_pieces(), stops)
+def test_ends_before_the_first_stop_string_is_complete(cut, stop):
+    text, pieces = cut
     shown, is_stopped = read(pieces, stop)
-    ends = [text.find(string) for string in stop if string in text]
-    assert is_stopped == bool(ends)
+    assert is_stopped == any(string in text for string in stop)
     assert text.startswith("".join(shown))
     assert all(string not in "".join(shown) for string in stop)
+
+
+@given(texts_in_pieces(), stops)
+def test_shows_everything_without_a_stop_string_in_the_text(cut, stop):
+    text, pieces = cut
+    absent = [string for string in stop if string not in text]
+    assert "".join(read(pieces, absent)[0]) == text
+
+
+@given(texts_in_pieces(), st.text("ab", min_size=1, max_size=4))
+def test_shows_everything_before_the_only_stop_string(cut, stop):
+    text, pieces = cut
+    assert "".join(read(pieces, [stop])[0]) == text.partition(stop)[0]
