@@ -3,11 +3,12 @@
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 expect.set_options(timeout=20_000)
-# the network is cut on purpose in some tests; everything else is a fault
+# the network is cut, or a limit met, on purpose in some tests; all else is a fault
 EXPECTED = (
     "ERR_INTERNET_DISCONNECTED",
     "ERR_CONNECTION_REFUSED",
     "ERR_CONNECTION_RESET",
+    "status of 429",
 )
 
 

@@ -65,6 +65,29 @@ def test_every_control_has_a_name(script, open_chat):
     expect(chat.panel).to_have_attribute("role", "dialog")
 
 
+SPY = """() => {
+  const scrollTo = Element.prototype.scrollTo;
+  window.behaviors = [];
+  Element.prototype.scrollTo = function (place) {
+    window.behaviors.push(place.behavior);
+    return scrollTo.call(this, place);
+  };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("wish", "behavior"), [("reduce", "instant"), ("no-preference", "smooth")]
+)
+def test_scrolls_smoothly_for_those_who_like_it(script, open_chat, wish, behavior):
+    script("echo")
+    chat = open_chat(reduced_motion=wish).open()
+    chat.ask("up and down " * 100)
+    chat.page.evaluate(SPY)
+    chat.find(".scroller").evaluate("scroller => scroller.scrollTop = 0")
+    chat.find(".jump").click()
+    assert chat.page.evaluate("behaviors") == [behavior]
+
+
 def test_speaks_the_language_of_the_browser(open_chat):
     chat = open_chat(locale="de-AT").open()
     expect(chat.field).to_have_attribute("placeholder", "Nachricht schreiben")

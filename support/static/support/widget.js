@@ -468,13 +468,13 @@
       if (code === 4400) return this.refuse("outdated");
       if (code === 4403) return this.refuse("forbidden");
       if (code === 4401) this.token = null;
-      return this.wait(pauseAfter(code, this.failures++));
+      return this.wait(pauseAfter(code, this.failures++), code === 4429);
     }
 
     /** A call before the socket went wrong. */
     failed(error) {
       if (error.status === 403 || error.status === 404) return this.refuse("forbidden");
-      return this.wait(Math.max(error.retryAfterMs || 0, pauseAfter(1006, this.failures++)));
+      return this.wait(Math.max(error.retryAfterMs || 0, pauseAfter(1006, this.failures++)), error.status === 429);
     }
 
     refuse(reason) {
@@ -482,8 +482,10 @@
       this.setState("refused");
     }
 
-    wait(pauseMs) {
+    /** Try again after a pause; `isCrowded` says that the server refused one tab or request too many. */
+    wait(pauseMs, isCrowded) {
       clearTimeout(this.timer);
+      Object.assign(this, { isCrowded, retryAt: Date.now() + pauseMs });
       this.timer = setTimeout(() => this.connect(), pauseMs);
       this.setState("waiting");
     }
@@ -583,6 +585,13 @@
     if (daysAgo > 1) return new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" }).format(date);
     const name = new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(-daysAgo, "day");
     return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
+  }
+
+  /** Return a time to wait in the language's own words, in seconds or, when it is long, minutes. */
+  function spellTime(waitMs, locale) {
+    const seconds = Math.max(1, Math.ceil(waitMs / 1000));
+    const [unit, count] = seconds < 100 ? ["second", seconds] : ["minute", Math.ceil(seconds / 60)];
+    return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(count);
   }
 
   /** Return a message's sanitised HTML as nodes; links open in a new tab and know nothing of the page. */
@@ -731,6 +740,7 @@
       this.isOpen = false;
       this.sticks = true;
       this.phone = window.matchMedia(PHONE);
+      this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
       this.host = document.createElement("support-chat");
       this.host.dataset.theme = theme;
       if (position) this.host.dataset.position = position;
@@ -864,7 +874,12 @@
       const signature = banner ? `${banner.name}${banner.text}` : "";
       if (signature === this.bannerShown) return;
       this.bannerShown = signature;
-      if (banner && banner.name !== this.bannerName && this.isOpen) this.announce(banner.text);
+      if (banner && banner.name === this.bannerName) {
+        // a countdown: its button keeps the focus
+        this.banner.querySelector("span").textContent = banner.text;
+        return;
+      }
+      if (banner && this.isOpen) this.announce(banner.text);
       this.bannerName = banner && banner.name;
       this.banner.hidden = !banner;
       this.banner.dataset.kind = banner ? banner.kind : "";
@@ -1059,7 +1074,8 @@
 
     scrollToEnd(isSmooth = true) {
       this.sticks = true;
-      this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: isSmooth ? "smooth" : "instant" });
+      const behavior = isSmooth && !this.calm.matches ? "smooth" : "instant";
+      this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior });
     }
   }
 
@@ -1372,6 +1388,8 @@
       if (state === "waiting" && !this.lostAt) this.lostAt = Date.now();
       if (state === "waiting" || state === "connecting") setTimeout(() => this.changed(), 1600);
       if (state === "ready" || state === "idle") this.lostAt = null;
+      clearInterval(this.crowdedTimer);
+      if (this.isCrowded) this.crowdedTimer = setInterval(() => this.changed(), 1000);
       if (state === "refused") for (const entry of this.transcript.outbox) entry.state = "failed";
       this.changed();
     }
@@ -1462,13 +1480,19 @@
       if (this.view.isOpen) this.view.announce(sentences);
     }
 
+    get isCrowded() {
+      return this.connection.state === "waiting" && this.connection.isCrowded;
+    }
+
     /** Return the line under the header that matters most now, or null. */
     get banner() {
       const { texts, connection } = this;
       const leftMs = this.limitedUntil - Date.now();
       if (connection.state === "refused") return { name: "refused", kind: "error", icon: "alert", text: texts(connection.refusal) };
       if (!navigator.onLine) return { name: "offline", kind: "warning", icon: "alert", text: texts("offline") };
-      if (this.lostAt && Date.now() - this.lostAt > 1500) return { name: "lost", kind: "warning", icon: "clock", text: texts("reconnecting"), action: () => connection.start(true), actionText: texts("now") };
+      const retry = { action: () => connection.start(true), actionText: texts("now") };
+      if (this.isCrowded) return { name: "crowded", kind: "warning", icon: "clock", text: texts("crowded", { time: spellTime(connection.retryAt - Date.now(), this.locale) }), ...retry };
+      if (this.lostAt && Date.now() - this.lostAt > 1500) return { name: "lost", kind: "warning", icon: "clock", text: texts("reconnecting"), ...retry };
       if (leftMs > 0) return { name: "limited", kind: "warning", icon: "clock", text: texts("rate_limited", { count: new Intl.NumberFormat(this.locale).format(Math.ceil(leftMs / 1000)) }) };
       if (this.notice) return this.notice;
       if (this.transcript.status === "waiting") return { name: "waiting", kind: "info", icon: "person", text: texts("waiting") };
@@ -1524,6 +1548,7 @@
       too_long: "This message is too long. Please shorten it.", empty: "This message is empty.",
       rate_limited: "That was quick. Your next message can go out in {count} s.",
       offline: "You are offline. What you write is sent when you are back.",
+      crowded: "Too many tabs or requests from here. The next try is in {time}.",
       reconnecting: "The connection is lost. Trying to get it back…", now: "Try now",
       outdated: "The chat was updated. Please reload this page.", forbidden: "The chat is not available on this page.",
       lost: "The earlier conversation has ended. This is a new one.",
@@ -1549,6 +1574,7 @@
       too_long: "Diese Nachricht ist zu lang. Bitte kürzen Sie sie.", empty: "Diese Nachricht ist leer.",
       rate_limited: "Das war schnell. Ihre nächste Nachricht kann in {count} s gesendet werden.",
       offline: "Sie sind offline. Was Sie schreiben, wird gesendet, sobald Sie wieder online sind.",
+      crowded: "Zu viele Tabs oder Anfragen von hier. Der nächste Versuch ist in {time}.",
       reconnecting: "Die Verbindung ist unterbrochen und wird wiederhergestellt …", now: "Jetzt versuchen",
       outdated: "Der Chat wurde aktualisiert. Bitte laden Sie die Seite neu.", forbidden: "Der Chat ist auf dieser Seite nicht verfügbar.",
       lost: "Die frühere Unterhaltung ist beendet. Dies ist eine neue.",
@@ -1574,6 +1600,7 @@
       too_long: "هذه الرسالة طويلة جدًا. يرجى اختصارها.", empty: "هذه الرسالة فارغة.",
       rate_limited: "أنت سريع! يمكن إرسال رسالتك التالية بعد {count} ث.",
       offline: "أنت غير متصل بالإنترنت. سيُرسل ما تكتبه عند عودة الاتصال.",
+      crowded: "علامات تبويب أو طلبات كثيرة جدًا من هنا. المحاولة التالية بعد {time}.",
       reconnecting: "انقطع الاتصال. جارٍ استعادته…", now: "المحاولة الآن",
       outdated: "تم تحديث المحادثة. يرجى إعادة تحميل الصفحة.", forbidden: "المحادثة غير متاحة في هذه الصفحة.",
       lost: "انتهت المحادثة السابقة. هذه محادثة جديدة.",
