@@ -99,6 +99,38 @@ def transcripts(browser):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def pauses(browser):
+    """A page that has the widget's pauseAfter and nothing else of it."""
+    page = browser.new_page()
+    source = WIDGET.read_text()
+    begin = source.index("  function pauseAfter")
+    source = source[begin : source.index("\n  }\n", begin) + 4]
+    page.evaluate(f"() => {{ {source}; window.pauseAfter = pauseAfter; }}")
+    yield page
+    page.close()
+
+
+# after a lost connection, the first time and later; a slow reader; too many tabs
+@pytest.mark.parametrize(
+    ("code", "failures", "least_ms", "most_ms"),
+    [
+        (1006, 0, 250, 500),
+        (1006, 3, 2000, 4000),
+        (1006, 50, 15_000, 30_000),
+        (1013, 0, 5250, 5500),
+        (4408, 6, 20_000, 35_000),
+        (4429, 0, 60_250, 60_500),
+    ],
+)
+def test_the_pause_before_a_reconnect(pauses, code, failures, least_ms, most_ms):
+    draw = f"Array.from({{length: 500}}, () => pauseAfter({code}, {failures}))"
+    drawn = pauses.evaluate(draw)
+    spread_ms = most_ms - least_ms
+    assert least_ms <= min(drawn) < least_ms + spread_ms / 10
+    assert most_ms - spread_ms / 10 < max(drawn) <= most_ms
+
+
 STATE = """frames => {
   const transcript = new Transcript();
   for (const frame of frames) transcript.apply(frame);
