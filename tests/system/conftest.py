@@ -1,25 +1,23 @@
 """A server for each test."""
 
-import shutil
-
 import pytest
 
 from tests.system.server import Server, Visitor
 
 
 @pytest.fixture(scope="session")
-def set_up_database(tmp_path_factory):
-    """The database that a set-up without articles leaves; it takes seconds."""
+def set_up_server(tmp_path_factory):
+    """A server that is set up, without articles, and never started."""
     server = Server(tmp_path_factory.mktemp("set-up"))
-    server.manage("setup", "--no-samples")
-    return server.database
+    server.set_up()
+    return server
 
 
 @pytest.fixture
-def server(tmp_path, set_up_database):
+def server(tmp_path, set_up_server):
     """A server that is set up, without articles, and not started yet."""
     server = Server(tmp_path)
-    shutil.copy(set_up_database, server.database)
+    server.set_up_like(set_up_server)
     yield server
     server.kill()
 

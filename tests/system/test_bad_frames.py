@@ -1,7 +1,6 @@
 """Frames that no widget sends, over a real socket: an error each, and life goes on."""
 
 import json
-import shutil
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -47,10 +46,10 @@ MALFORMED = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, set_up_database):
+def server(tmp_path_factory, set_up_server):
     """One server for all tests of this file: it is meant to survive them."""
     server = Server(tmp_path_factory.mktemp("bad-frames"))
-    shutil.copy(set_up_database, server.database)
+    server.set_up_like(set_up_server)
     server.use_scripts("say fine")
     server.start()
     yield server
@@ -130,13 +129,13 @@ def test_ids_of_another_conversation_are_not_found(one, visitor):
 
 
 def test_a_running_reply_is_not_stopped_from_another_conversation(server, one, visitor):
-    server.use_scripts('say "first "\npause 0.5\nsay last', "say fine")
+    server.use_scripts('say "hello "\npause 0.5\nsay again', "say fine")
     other = visitor()
     other.ask("a private question")
     turn = other.receive_until("delta")["turn"]
     one.send(type="stop", turn=turn, attempt=1)
     assert one.receive()["code"] == "not_found"
-    assert other.receive_until("done")["message"]["content"] == "first last"
+    assert other.receive_until("done")["message"]["content"] == "hello again"
     assert is_answered(one)
 
 
