@@ -2,10 +2,8 @@
 # Python 3.11 to 3.13 and a C++ compiler must be there; PYTHON= names another one.
 
 PYTHON ?= python3
-PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
-export PORT
 
 .PHONY: run test check format imports requirements bench train-model clean
 

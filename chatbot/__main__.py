@@ -11,6 +11,7 @@ import sys
 
 import django
 import uvicorn
+from django.conf import settings
 from django.core.management import call_command
 
 from chatbot.embedded import stop_worker
@@ -28,8 +29,8 @@ ADDRESSES = """
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM, then stop the worker and the engine."""
-    arguments = read_arguments()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot.settings")
+    arguments = read_arguments()
     django.setup()
     if arguments.setup:
         call_command("setup")
@@ -42,11 +43,11 @@ def main() -> None:
 
 
 def read_arguments() -> argparse.Namespace:
-    """Return the command line's options; HOST and PORT are their defaults."""
+    """Return the command line's options; settings are the defaults."""
     parser = argparse.ArgumentParser(prog="python -m chatbot", description=__doc__)
     parser.add_argument("--setup", action="store_true")
-    parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"))
+    parser.add_argument("--host", default=settings.HOST)
+    parser.add_argument("--port", type=int, default=settings.PORT)
     return parser.parse_args()
 
 

@@ -173,6 +173,11 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# Where `python -m chatbot` listens
+
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+
 # Channels and Celery
 
 CHANNEL_LAYERS = {

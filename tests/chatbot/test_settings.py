@@ -1,5 +1,6 @@
-"""The settings, .env.example and the README name the same things."""
+"""The settings, .env.example and the README name the same things with one default."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -8,18 +9,62 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def read_names(path: str, pattern: str) -> set[str]:
-    return set(re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE))
+def read_rows(path: str, pattern: str) -> dict[str, str]:
+    text = (ROOT / path).read_text()
+    return dict(re.findall(pattern, text, re.MULTILINE))
 
 
-@pytest.fixture
-def names() -> set[str]:
-    return read_names("chatbot/settings.py", r'env\.\w+\(\s*"([A-Z_]+)"')
+def spell(value: object) -> str:
+    """Return a default as one writes it into .env."""
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_every_setting_is_in_the_example_file(names):
-    assert read_names(".env.example", r"^([A-Z_]+)=") == names
+@pytest.fixture(scope="module")
+def defaults() -> dict[str, str]:
+    """The default of each `env.type("NAME", default=...)`."""
+    tree = ast.parse((ROOT / "chatbot/settings.py").read_text())
+    return {
+        str(node.args[0].value): spell(eval(ast.unparse(node.keywords[0].value)))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("env.")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
 
 
-def test_every_setting_has_a_row_in_the_readme(names):
-    assert names <= read_names("README.md", r"^\| `([A-Z_]+)` \|")
+@pytest.fixture(scope="module")
+def rows() -> dict[str, str]:
+    """The default of each setting as the README's table has it."""
+    return read_rows("README.md", r"^\| `([A-Z_]+)` \| ?(.*?) ?\|")
+
+
+def test_the_example_file_has_every_setting_with_its_default(defaults):
+    assert read_rows(".env.example", r"^([A-Z_]+)=(.*)$") == defaults
+
+
+def test_every_group_of_the_example_file_begins_with_a_comment():
+    blocks = re.split(r"\n\n", (ROOT / ".env.example").read_text())
+    starts = [block for block in blocks if not block.startswith("#")]
+    assert starts == []
+
+
+def test_the_readme_has_a_row_for_every_setting(defaults, rows):
+    assert rows.keys() == defaults.keys()
+
+
+def test_the_readme_has_the_defaults(defaults, rows):
+    written = {name: f"`{value}`" for name, value in defaults.items() if value}
+    assert {name: rows[name] for name in written} == written
+
+
+def test_what_is_empty_is_explained_or_empty_in_the_readme(defaults, rows):
+    empty = [rows[name] for name, value in defaults.items() if not value]
+    assert all(re.fullmatch(r"(made in `var/\w+`|SQLite in `var/`)?", x) for x in empty)
+
+
+def test_every_setting_says_what_it_means_in_the_readme():
+    meanings = read_rows("README.md", r"^\| `([A-Z_]+)` \|.*\| (.*?) ?\|$")
+    assert all(meanings.values())
