@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from chatbot.settings import env
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +42,12 @@ def defaults() -> dict[str, str]:
 def rows() -> dict[str, str]:
     """The default of each setting as the README's table has it."""
     return read_rows("README.md", r"^\| `([A-Z_]+)` \| ?(.*?) ?\|")
+
+
+def test_a_malformed_value_names_its_setting(monkeypatch):
+    monkeypatch.setenv("TURN_DEADLINE_S", "soon")
+    with pytest.raises(ImproperlyConfigured, match=r"TURN_DEADLINE_S: .*'soon'"):
+        env.int("TURN_DEADLINE_S", default=60)
 
 
 def test_the_example_file_has_every_setting_with_its_default(defaults):
