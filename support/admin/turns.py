@@ -169,7 +169,7 @@ class TurnAdmin(TurnColumns, ReadOnly, admin.ModelAdmin):
 
     list_display = [
         "created_at", "state", "question_text", "reply_text", "backends",
-        "total_tokens", "total_ms", "cost", "prompt",
+        "total_tokens", "total_ms", "cost",
     ]  # fmt: skip
     list_filter = [
         "state",
@@ -178,7 +178,7 @@ class TurnAdmin(TurnColumns, ReadOnly, admin.ModelAdmin):
         "conversation__site",
         "created_at",
     ]
-    list_select_related = ["question", "reply", "prompt__site"]
+    list_select_related = ["question", "reply"]
     date_hierarchy = "created_at"
     search_fields = ["question__content", "reply__content"]
     ordering = ["-created_at"]
