@@ -168,8 +168,8 @@ class TurnAdmin(TurnColumns, ReadOnly, admin.ModelAdmin):
     """Questions and what became of them."""
 
     list_display = [
-        "created_at", "state", "question_text", "reply_text", "backends",
-        "total_tokens", "total_ms", "cost",
+        "created_at", "state", "question_text", "backends",
+        "total_tokens", "total_ms", "cost", "reply_text",
     ]  # fmt: skip
     list_filter = [
         "state",
