@@ -40,9 +40,9 @@ class CompletionRequest:
     """What a backend is asked to write.
 
     Temperature 0 takes the likeliest token each time, so equal requests get equal
-    answers; `seed` matters above it. `quotable` are sentences of the prompt; a backend
-    that can do it keeps the reply to one of them once begun. Raises
-    ValueError on values out of range.
+    answers; `seed` matters above it. `quotable` are sentences of the last
+    message, in their order; a backend that can do it lets the model name one and quotes
+    it word for word. Raises ValueError on values out of range.
     """
 
     messages: tuple[ChatMessage, ...]

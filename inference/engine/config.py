@@ -15,8 +15,9 @@ class EngineConfig:
     is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`). `template` names
     the chat template where the model file does not tell.
-    With `quotes` a quotable sentence of a request, once begun, is quoted to its end;
-    the other `quote_` values are those of its policy, see quoter.py.
+    With `quotes` the model names quotable sentences by their marks (marks.py), which
+    it must have been trained to; the other `quote_` values are those of the policy in
+    quoter.py.
     """
 
     model_path: str

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -10,7 +10,8 @@ from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.kv_cache import KvCache
-from inference.engine.quoter import QuotePolicy, Quoter, Source, ends_sentence
+from inference.engine.marks import AFTER_MARK, mark_messages
+from inference.engine.quoter import QuotePolicy, Quoter, Source
 from inference.engine.runner import Outcome, Runner
 from inference.engine.sampler import Sampler, SamplingParams
 from inference.engine.scheduler import Scheduler, Step
@@ -18,10 +19,12 @@ from inference.engine.sequence import Sequence
 from inference.engine.wire import EngineStats, Event, Finished, Refused, Text
 from inference.errors import PromptTooLong, RequestRejected
 from inference.types import (
+    ChatMessage,
     Completion,
     CompletionRequest,
     EngineTimings,
     FinishReason,
+    Quotable,
     Usage,
 )
 
@@ -82,10 +85,10 @@ class Engine:
 
     def submit(self, key: str, request: CompletionRequest) -> list[Event]:
         """Queue a request; return its refusal, if it can never be answered."""
+        messages, marked = self._mark(request)
         try:
-            prompt = self._runner.tokenize(
-                self._runner.template.render(request.messages)
-            )
+            prompt = self._runner.tokenize(self._runner.template.render(messages))
+            quoter = self._build_quoter(marked)
         except UnicodeEncodeError as error:
             return [Refused(key, RequestRejected(f"not valid text: {error.reason}"))]
         limit_tokens = self._runner.limit_tokens
@@ -100,7 +103,7 @@ class Engine:
             sequence,
             Sampler(params),
             Detokenizer(stop),
-            self._build_quoter(request),
+            quoter,
             self._clock(),
         )
         self._scheduler.add(sequence)
@@ -189,8 +192,11 @@ class Engine:
         job.token_times_s.append(self._clock())
         piece = self._runner.piece_of(token)
         if job.quoter is not None:
-            job.quoter.take(token, ends_sentence=ends_sentence(piece))
+            piece = job.quoter.take(token, piece)
         text = job.detokenizer.push(piece)
+        if job.quoter is not None and job.quoter.is_done:
+            text += job.detokenizer.finish()
+            return self._build_events(job, text, FinishReason.STOP)
         if job.detokenizer.is_stopped:
             return self._build_events(job, text, FinishReason.STOP)
         if sequence.num_generated >= job.request.max_tokens:
@@ -198,25 +204,35 @@ class Engine:
             return self._build_events(job, text, FinishReason.LENGTH)
         return self._build_events(job, text, None)
 
-    def _build_quoter(self, request: CompletionRequest) -> Quoter | None:
-        """Return what keeps a reply to its sources, None where that is not wanted."""
+    def _mark(
+        self, request: CompletionRequest
+    ) -> tuple[tuple[ChatMessage, ...], dict[str, Quotable]]:
+        """Return the messages as the model reads them, and what the marks mean."""
         if not self._config.quotes or not request.quotable:
+            return request.messages, {}
+        return mark_messages(request.messages, request.quotable)
+
+    def _build_quoter(self, marked: Mapping[str, Quotable]) -> Quoter | None:
+        """Return what keeps a reply to its sources, None where there are none."""
+        if not marked:
             return None
-        num_opening = len(self._runner.tokenize([]))
         sources = []
-        for item in request.quotable:
-            first, later = (
-                tuple(self._runner.tokenize([Segment(form, is_markup=False)]))
-                for form in (item.text, f" {item.text}")
-            )
-            source = Source(first[num_opening:], later[num_opening:], item.weight)
-            sources.append(source)
+        for mark, item in marked.items():
+            label = f"{mark}{AFTER_MARK}"
+            num_silent = len(self._tokenize_text(label))
+            tokens = self._tokenize_text(f"{label} {item.text}")
+            sources.append(Source(tuple(tokens), num_silent, item.weight))
         policy = QuotePolicy(
             self._config.quote_lean,
             self._config.quote_doubt,
             self._config.quote_also_from,
         )
-        return Quoter(sources, policy)
+        return Quoter(sources, self._tokenize_text("\n")[-1], policy)
+
+    def _tokenize_text(self, text: str) -> list[int]:
+        """Return tokens of text inside a prompt, without those that begin one."""
+        num_opening = len(self._runner.tokenize([]))
+        return self._runner.tokenize([Segment(text, is_markup=False)])[num_opening:]
 
     def _build_events(
         self, job: _Job, text: str, reason: FinishReason | None

@@ -1,54 +1,53 @@
-"""Keeps a model to the words of its sources: a sentence once begun is quoted whole.
+"""Lets a model choose a sentence of its sources by its mark, and keeps it to the words.
 
-A small model finds the sentence that answers but may slip inside it, from one half
-known word to the next, and then states a wrong fact. So when the tokens since the
-last sentence end are the beginning of exactly what a source says, only tokens that
-go on quoting it are allowed, up to the sentence's end. What begins otherwise, such as
-a greeting or a refusal, is free.
+A reply begins with the mark of a sentence (marks.py) or with words of the model's own,
+such as a greeting or a refusal. After a mark comes what the marked sentence says, word
+for word: a small model finds the sentence that answers but may slip inside it, from
+one half known word to the next, and then states a wrong fact.
 
-A form of constrained decoding (compare `guided_choice` of vLLM), decided anew at
-every sentence.
+A form of constrained decoding (compare `guided_choice` of vLLM). Marks are for the
+model; the customer reads none.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
 
-# So many tokens must agree before a sentence counts as begun: fewer would drag "You"
-# or "I" of a free sentence into a quotation.
-MIN_TOKENS = 3
-
 MAX_QUOTATIONS = 2
 
-
-def ends_sentence(piece: bytes) -> bool:
-    """Return whether a token's bytes end a sentence, as far as one token can tell."""
-    return piece.rstrip()[-1:] in (b".", b"!", b"?") or b"\n" in piece
+# "Hello!", "I can help with that.": a lead-in that goes on is cut by the sentence.
+MAX_LEAD_IN_TOKENS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A sentence to quote, as tokens for the first place in a reply and for later ones.
+    """A sentence to quote with its mark, as tokens.
 
-    The forms differ by the space before it. `weight`, at least 0, is how well it
-    fits the question.
+    The first `num_silent` tokens, of which the first one chooses the sentence, are
+    not for the customer. `weight`, at least 0, is how well it fits the question.
     """
 
-    first: tuple[int, ...]
-    later: tuple[int, ...]
+    tokens: tuple[int, ...]
+    num_silent: int
     weight: float = 0.0
+
+    @property
+    def mark(self) -> int:
+        """The token that chooses this sentence."""
+        return self.tokens[0]
 
 
 @dataclass(frozen=True, slots=True)
 class QuotePolicy:
-    """How much the sources weigh against the model's own choice.
+    """How much the weights of the sources count beside the model's own choice.
 
-    `lean` times what a source's weight is above `doubt` is added to the logits of the
-    tokens that begin it; below, it is taken away, which is in favour of a refusal.
-    After the first quotation comes a second one, if a source fits nearly as well:
-    its weight is at least `also_from` times that of the first. Above 1 none does.
+    `lean` times what a source's weight is above `doubt` is added to the logit of its
+    mark; below, it is taken away, which is in favour of a refusal. A second sentence
+    is quoted if it is nearly as likely: at least `also_from` times as likely as the
+    first. Above 1 none is, but for those that the model itself goes on to.
     """
 
     lean: float = 0.0
@@ -56,85 +55,141 @@ class QuotePolicy:
     also_from: float = 2.0
 
 
-class Quoter:
-    """Watches one reply."""
+class _Phase(Enum):
+    CHOOSING = auto()  # a mark, or words of the model's own
+    OPENING = auto()  # the sentence, or a lead-in such as "Hello!"
+    LEADING_IN = auto()
+    QUOTING = auto()
+    BETWEEN = auto()  # another mark, or the end
+    CHOOSING_MORE = auto()
+    FREE = auto()
+    DONE = auto()
 
-    def __init__(self, sources: Iterable[Source], policy: QuotePolicy) -> None:
-        self._unquoted = [source for source in sources if source.first]
+
+class Quoter:
+    """Watches one reply. `separator` is the token before a later sentence's mark."""
+
+    def __init__(
+        self, sources: Iterable[Source], separator: int, policy: QuotePolicy
+    ) -> None:
+        self._unquoted = {source.mark: source for source in sources}
+        self._separator = separator
         self._policy = policy
+        self._phase = _Phase.CHOOSING
+        self._scores: dict[int, float] = {}
+        self._second: Source | None = None
         self._num_quoted = 0
-        self._num_said = 0
-        self._is_bound = False
-        self._num_matched = 0
-        self._candidates: list[tuple[Source, tuple[int, ...]]] = []
-        self._begin_sentence(self._unquoted)
+        self._rest: tuple[int, ...] = ()
+        self._num_silent = 0
+        self._num_lead_in = 0
+        self._has_spoken = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the reply is complete, whatever the model would go on to write."""
+        return self._phase is _Phase.DONE
 
     def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits with what would break a quotation ruled out.
+        """Return the logits with leans added and what is no quotation ruled out.
 
-        Before a quotation counts as begun, tokens that would begin or continue one
-        gain the largest lean of their sources. Logits of shape (n_vocab,); the
-        argument is not changed.
+        Logits of shape (n_vocab,); the argument is not changed.
         """
-        leans = self._next_tokens()
-        if not leans:
-            return logits
-        tokens = list(leans)
-        gained = logits[tokens] + np.array(list(leans.values()), dtype=np.float32)
-        is_bound = self._is_bound or self._num_matched >= MIN_TOKENS
-        result = np.full_like(logits, -np.inf) if is_bound else logits.copy()
-        result[tokens] = gained
+        if self._phase in {_Phase.CHOOSING, _Phase.CHOOSING_MORE}:
+            return self._weigh(logits)
+        if self._phase is _Phase.QUOTING:
+            return _only(self._rest[:1], logits)
+        return logits
+
+    def take(self, token: int, piece: bytes) -> bytes:
+        """Note the token that was chosen; return what the customer reads of it."""
+        is_silent = self._advance(token, piece)
+        if is_silent:
+            return b""
+        said = piece if self._has_spoken else piece.lstrip()
+        self._has_spoken = self._has_spoken or bool(said)
+        return said
+
+    def _advance(self, token: int, piece: bytes) -> bool:
+        """Go on to the next phase; return whether the token is not for the customer."""
+        match self._phase:
+            case _Phase.CHOOSING | _Phase.CHOOSING_MORE:
+                return self._choose(token)
+            case _Phase.QUOTING:
+                return self._quote()
+            case _Phase.OPENING if token == self._rest[0]:
+                return self._quote()
+            case _Phase.OPENING | _Phase.LEADING_IN:
+                self._num_lead_in += 1
+                ends = (
+                    piece.rstrip()[-1:] in (b".", b"!", b"?")
+                    or self._num_lead_in >= MAX_LEAD_IN_TOKENS
+                )
+                self._phase = _Phase.QUOTING if ends else _Phase.LEADING_IN
+                return False
+            case _Phase.BETWEEN:
+                goes_on = token == self._separator and self._num_quoted < MAX_QUOTATIONS
+                self._phase = _Phase.CHOOSING_MORE if goes_on else _Phase.DONE
+                return True
+            case _:
+                return False
+
+    def _weigh(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add the leans to the marks; once something was quoted, allow only marks."""
+        is_more = self._phase is _Phase.CHOOSING_MORE
+        result = _only(self._unquoted, logits) if is_more else logits.copy()
+        for mark, source in self._unquoted.items():
+            result[mark] += self._policy.lean * (source.weight - self._policy.doubt)
+        self._scores = {mark: float(result[mark]) for mark in self._unquoted}
         return result
 
-    def take(self, token: int, *, ends_sentence: bool) -> None:
-        """Note the token that was chosen and whether it ends a sentence."""
-        at = self._num_matched
-        self._candidates = [
-            (source, form)
-            for source, form in self._candidates
-            if len(form) > at and form[at] == token
-        ]
-        self._num_matched += 1
-        self._num_said += 1
-        quoted = [s for s, form in self._candidates if len(form) == self._num_matched]
-        if quoted:
-            self._end_quotation(quoted[0])
-        elif ends_sentence and not self._is_quoting:
-            self._begin_sentence(self._unquoted)
-
-    @property
-    def _is_content(self) -> bool:
-        """Return whether enough was quoted: what follows is the model's own affair."""
-        return self._num_quoted > 0 and not self._is_bound
-
-    @property
-    def _is_quoting(self) -> bool:
-        return bool(self._candidates) and self._num_matched >= MIN_TOKENS
-
-    def _begin_sentence(self, sources: Iterable[Source]) -> None:
-        is_later = self._num_said > 0
-        self._candidates = [
-            (source, source.later if is_later else source.first) for source in sources
-        ]
-        self._num_matched = 0
-
-    def _end_quotation(self, quoted: Source) -> None:
-        """Go on to a second quotation where one fits nearly as well, else be free."""
+    def _choose(self, token: int) -> bool:
+        source = self._unquoted.pop(token, None)
+        if source is None:
+            self._phase = _Phase.FREE
+            return False
+        if self._num_quoted == 0:
+            self._second = self._find_second(self._scores[token])
         self._num_quoted += 1
-        self._unquoted = [s for s in self._unquoted if s.first != quoted.first]
-        least = quoted.weight * self._policy.also_from
-        fitting = [s for s in self._unquoted if 0 < least <= s.weight]
-        self._is_bound = bool(fitting) and self._num_quoted < MAX_QUOTATIONS
-        self._begin_sentence(fitting if self._is_bound else self._unquoted)
+        self._rest = source.tokens[1:]
+        self._num_silent = source.num_silent - 1
+        self._phase = _Phase.QUOTING
+        return True
 
-    def _next_tokens(self) -> dict[int, float]:
-        """Return the tokens that go on with what is being quoted, with their leans."""
-        at = self._num_matched
-        leans: dict[int, float] = {}
-        if self._is_content and at < MIN_TOKENS:
-            return leans
-        for source, form in self._candidates:
-            if len(form) > at:
-                lean = self._policy.lean * (source.weight - self._policy.doubt)
-                leans[form[at]] = max(lean, leans.get(form[at], lean))
-        return leans
+    def _find_second(self, score: float) -> Source | None:
+        """Return the sentence that is nearly as likely as the chosen one, if any."""
+        if not self._unquoted or self._policy.also_from <= 0:
+            return None
+        mark = max(self._unquoted, key=self._scores.__getitem__)
+        is_near = self._scores[mark] >= score + float(np.log(self._policy.also_from))
+        return self._unquoted[mark] if is_near else None
+
+    def _quote(self) -> bool:
+        """Take a token of a quotation; return whether it still belongs to the mark."""
+        is_silent = self._num_silent > 0
+        self._rest = self._rest[1:]
+        self._num_silent -= is_silent
+        opens = is_silent and self._num_silent == 0 and self._num_quoted == 1
+        if self._rest:
+            self._phase = _Phase.OPENING if opens else _Phase.QUOTING
+        else:
+            self._end_quotation()
+        return is_silent
+
+    def _end_quotation(self) -> None:
+        self._phase = _Phase.BETWEEN
+        if self._second is not None:
+            second = self._unquoted.pop(self._second.mark)
+            self._second = None
+            self._num_quoted += 1
+            self._rest = (self._separator, *second.tokens)
+            self._num_silent = 1 + second.num_silent
+            self._phase = _Phase.QUOTING
+        elif not self._unquoted or self._num_quoted >= MAX_QUOTATIONS:
+            self._phase = _Phase.DONE
+
+
+def _only(tokens: Iterable[int], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    allowed = list(tokens)
+    result = np.full_like(logits, -np.inf)
+    result[allowed] = logits[allowed]
+    return result

@@ -9,7 +9,7 @@ from inference.engine.engine import Engine
 from inference.engine.runner import Outcome
 from inference.engine.wire import Finished, Refused, Text
 from inference.errors import PromptTooLong, RequestRejected
-from inference.types import ChatMessage, CompletionRequest, FinishReason
+from inference.types import ChatMessage, CompletionRequest, FinishReason, Quotable
 from tests.inference.engine.fake_runner import FakeRunner, write_alone
 
 SYSTEM = ChatMessage("system", "You are Fern.")
@@ -236,3 +236,27 @@ def test_whatever_happens_each_text_is_its_own(story, num_cells, reuse):
         expected = bench.expected(request)
         assert expected.startswith(bench.texts[key])
         assert bench.texts[key] == expected or not is_whole
+
+
+class TestQuotes:
+    request = ask(
+        "Tents take 3 days. Boots take 5.\n\nHow long for boots?",
+        100,
+        quotable=(Quotable("Tents take 3 days.", 0.1), Quotable("Boots take 5.", 0.9)),
+    )
+
+    def test_end_with_the_sentence_that_fits_best(self):
+        bench = Bench(quotes=True, quote_lean=1e4).submit("a", self.request).run()
+        assert bench.texts["a"].endswith("Boots take 5.")
+        assert bench.ends["a"].finish_reason is FinishReason.STOP
+
+    def test_count_the_marks_of_the_prompt(self):
+        bench = Bench(quotes=True).submit("a", self.request).run()
+        rendered = bench.runner.template.render(self.request.messages)
+        num_plain = len(bench.runner.tokenize(rendered))
+        marks = len("\na) ") + len("\nb) ") - len(" ")
+        assert bench.ends["a"].usage.prompt_tokens == num_plain + marks
+
+    def test_are_not_made_by_other_models(self):
+        bench = Bench(FakeRunner(end_every=10)).submit("a", self.request).run()
+        assert bench.texts["a"] == bench.expected(self.request)

@@ -1,4 +1,4 @@
-"""What a model may say once it has begun to quote."""
+"""What a model may say once it has named the sentence that it quotes."""
 
 import numpy as np
 import pytest
@@ -6,138 +6,145 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine.quoter import (
-    MIN_TOKENS,
+    MAX_LEAD_IN_TOKENS,
     QuotePolicy,
     Quoter,
     Source,
-    ends_sentence,
 )
 
-END = 9
-SENTENCES = [(1, 2, 3, 4, END), (1, 2, 3, 5, END), (6, 7, END)]
+A, B, C, PAREN, LINE, END, HELLO, THE = range(8)
+NUM_TOKENS = 20
+WORDS = {A: (10, 11, 12), B: (10, 13), C: (14, 15)}
 FREE = QuotePolicy()
 
 
-def quoter_of(*sentences, policy=FREE, weights=()):
-    """Return a quoter whose sources read the same in the first place and later."""
-    weights = weights or [0.0] * len(sentences)
-    pairs = zip(sentences, weights, strict=True)
-    return Quoter([Source(s, s, w) for s, w in pairs], policy)
+def quoter_of(*marks, policy=FREE, weights=()):
+    weights = weights or [0.0] * len(marks)
+    sources = [
+        Source((mark, PAREN, *WORDS[mark]), 2, weight)
+        for mark, weight in zip(marks, weights, strict=True)
+    ]
+    return Quoter(sources, LINE, policy)
 
 
 def logits_for(*tokens):
     """Return logits that like the tokens, the first one most."""
-    logits = np.zeros(10, dtype=np.float32)
+    logits = np.zeros(NUM_TOKENS, dtype=np.float32)
     logits[list(tokens)] = np.arange(len(tokens), 0, -1)
     return logits
 
 
-def follow(quoter, *tokens):
-    for token in tokens:
-        quoter.take(token, ends_sentence=token == END)
-    return quoter
+def piece_of(token):
+    return {HELLO: b" Hello!", THE: b" the"}.get(token, f" {token}".encode())
 
 
-def best(quoter, *liked):
-    return int(quoter.restrict(logits_for(*liked)).argmax())
-
-
-class TestRestrict:
-    def test_leaves_the_beginning_free(self):
-        assert best(follow(quoter_of(*SENTENCES), 1, 2), 8, 3) == 8
-
-    def test_keeps_to_a_begun_sentence(self):
-        assert best(follow(quoter_of(*SENTENCES), 1, 2, 3), 8, 5, 4) == 5
-
-    def test_leaves_the_choice_between_two_sentences_to_the_model(self):
-        assert best(follow(quoter_of(*SENTENCES), 1, 2, 3), 4, 5) == 4
-
-    def test_leaves_other_words_free(self):
-        assert best(follow(quoter_of(*SENTENCES), 1, 2, 7), 8, 3) == 8
-
-    def test_is_free_again_after_the_quotation(self):
-        assert best(follow(quoter_of(*SENTENCES), 1, 2, 3, 4, END), 8, 1) == 8
-
-    def test_quotes_a_second_sentence(self):
-        quoter = follow(quoter_of(*SENTENCES), 1, 2, 3, 4, END, 1, 2, 3)
-        assert best(quoter, 8, 5) == 5
-
-    def test_quotes_after_a_free_sentence(self):
-        quoter = follow(quoter_of(*SENTENCES), 8, 8, END, 1, 2, 3)
-        assert best(quoter, 8, 4) == 4
-
-    def test_does_not_change_its_argument(self):
-        logits = logits_for(8)
-        follow(quoter_of((1, 2)), 1).restrict(logits)
-        assert np.array_equal(logits, logits_for(8))
-
-    def test_a_lean_prefers_to_begin_a_quotation(self):
-        policy = QuotePolicy(lean=2.0)
-        quoter = quoter_of((6, 7, END), (5, END), policy=policy, weights=(1.5, 0.5))
-        assert best(quoter, 8, 6, 5) == 6
-
-    def test_a_doubt_prefers_a_refusal(self):
-        policy = QuotePolicy(lean=2.0, doubt=1.0)
-        quoter = quoter_of((6, 7, END), policy=policy, weights=(0.2,))
-        assert best(quoter, 6, 8) == 8
-
-    def test_the_later_form_is_for_later_places(self):
-        quoter = Quoter([Source((1, 2, 3, END), (4, 2, 3, END))], FREE)
-        assert best(follow(quoter, 8, END, 4, 2, 3), 8) == END
-
-
-class TestSecondQuotation:
-    def quote_first(self, weights, also_from=0.9):
-        policy = QuotePolicy(also_from=also_from)
-        quoter = quoter_of(*SENTENCES, policy=policy, weights=weights)
-        return follow(quoter, 1, 2, 3, 4, END)
-
-    def test_comes_where_a_source_fits_nearly_as_well(self):
-        assert best(self.quote_first((1.0, 0.5, 0.95)), 8, 1) == 6
-
-    def test_does_not_come_where_none_does(self):
-        assert best(self.quote_first((1.0, 0.5, 0.5)), 8, 6) == 8
-
-    def test_is_not_the_first_again(self):
-        assert best(self.quote_first((1.0, 0.1, 0.1)), 8, 1) == 8
-
-    def test_gets_no_lean_once_enough_was_quoted(self):
-        policy = QuotePolicy(lean=9.0)
-        quoter = quoter_of(*SENTENCES, policy=policy, weights=(1.0, 1.0, 1.0))
-        assert best(follow(quoter, 1, 2, 3, 4, END), 8, 6) == 8
-
-    def test_is_followed_by_no_third(self):
-        quoter = follow(self.quote_first((1.0, 1.0, 1.0)), 6, 7, END)
-        assert best(quoter, 8, 1) == 8
-
-
-@given(st.lists(st.lists(st.integers(0, 8), min_size=1).map(lambda s: (*s, END))),
-       st.lists(st.integers(0, 9)))  # fmt: skip
-def test_a_begun_quotation_always_ends_as_a_source(sources, wishes):
-    quoter, said = quoter_of(*sources), []
+def write(quoter, *wishes):
+    """Return the reply of a model that wishes for these tokens, one after another."""
+    said = b""
     for wish in wishes:
-        token = best(quoter, wish)
-        quoter.take(token, ends_sentence=token == END)
-        said.append(token)
-    for sentence in split(said):
-        begun = [s for s in sources if list(s[:MIN_TOKENS]) == sentence[:MIN_TOKENS]]
-        if len(sentence) >= MIN_TOKENS and begun:
-            assert any(list(s[: len(sentence)]) == sentence for s in begun)
+        token = int(quoter.restrict(logits_for(wish)).argmax())
+        if quoter.is_done or token == END:
+            break
+        said += quoter.take(token, piece_of(token))
+    return said
 
 
-def split(tokens):
-    """Return the sentences, the last one perhaps unfinished."""
-    sentences = [[]]
-    for token in tokens:
-        sentences[-1].append(token)
-        if token == END:
-            sentences.append([])
-    return sentences
+class TestAReply:
+    def test_that_begins_with_a_mark_is_the_sentence(self):
+        assert write(quoter_of(A, B), A, PAREN, 10, 11, 12, END) == b"10 11 12"
+
+    def test_keeps_to_the_words_whatever_the_model_would_say(self):
+        assert write(quoter_of(A, B), A, THE, 10, THE, THE) == b"10 11 12"
+
+    def test_may_begin_with_a_greeting(self):
+        said = write(quoter_of(A, B), A, PAREN, HELLO, THE, THE, THE)
+        assert said == b"Hello! 10 11 12"
+
+    def test_is_cut_in_on_where_a_lead_in_does_not_end(self):
+        said = write(quoter_of(A, B), A, PAREN, *[THE] * 30)
+        assert said.split() == [b"the"] * MAX_LEAD_IN_TOKENS + [b"10", b"11", b"12"]
+
+    def test_without_a_mark_is_free(self):
+        assert write(quoter_of(A, B), THE, A, 13, THE) == b"the 0 13 the"
+
+    def test_goes_on_to_a_second_sentence_if_the_model_does(self):
+        said = write(quoter_of(A, B), B, PAREN, 10, 13, LINE, A, PAREN, 10, 11, 12)
+        assert said == b"10 13 10 11 12"
+
+    def test_does_not_repeat_a_sentence(self):
+        said = write(quoter_of(A, B), B, PAREN, 10, 13, LINE, B, PAREN, 10, 11, 12)
+        assert said == b"10 13 10 11 12"
+
+    def test_is_complete_where_the_model_rambles(self):
+        quoter = quoter_of(A, B)
+        assert write(quoter, B, PAREN, 10, 13, THE, THE) == b"10 13"
+        assert quoter.is_done
+
+    def test_has_two_sentences_at_most(self):
+        wishes = (A, PAREN, 10, 11, 12, LINE, B, PAREN, 10, 13, LINE, C, PAREN, 14)
+        quoter = quoter_of(A, B, C)
+        assert write(quoter, *wishes) == b"10 11 12 10 13"
+        assert quoter.is_done
 
 
-@pytest.mark.parametrize(
-    ("piece", "ends"),
-    [(b".", True), (b" so.", True), (b"!\n", True), (b" so", False), (b"", False)],
-)  # fmt: skip
-def test_knows_the_end_of_a_sentence(piece, ends):
-    assert ends_sentence(piece) is ends
+class TestWeights:
+    def test_tip_the_choice(self):
+        policy = QuotePolicy(lean=5.0)
+        quoter = quoter_of(A, B, policy=policy, weights=(0.0, 1.0))
+        assert quoter.restrict(logits_for(A, B)).argmax() == B
+
+    def test_below_the_doubt_are_in_favour_of_other_words(self):
+        policy = QuotePolicy(lean=5.0, doubt=0.5)
+        quoter = quoter_of(A, policy=policy, weights=(0.0,))
+        assert quoter.restrict(logits_for(A, HELLO)).argmax() == HELLO
+
+    def test_do_not_change_the_argument(self):
+        logits = logits_for(A)
+        before = logits.copy()
+        quoter_of(A, policy=QuotePolicy(lean=5.0), weights=(1.0,)).restrict(logits)
+        assert (logits == before).all()
+
+
+class TestASecondSentence:
+    policy = QuotePolicy(also_from=0.3)  # one less in logits is 0.37 times as likely
+
+    def test_is_quoted_where_it_is_nearly_as_likely(self):
+        quoter = quoter_of(A, B, C, policy=self.policy)
+        quoter.restrict(logits_for(A, B))
+        said = quoter.take(A, b"a") + write(quoter, PAREN, 10, *[END] * 8)
+        assert said == b"10 11 12 10 13"
+
+    def test_is_not_where_it_is_not(self):
+        quoter = quoter_of(A, B, C, policy=self.policy)
+        quoter.restrict(logits_for(A, THE, B))
+        said = quoter.take(A, b"a") + write(quoter, PAREN, 10, *[END] * 8)
+        assert said == b"10 11 12"
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, NUM_TOKENS - 1), min_size=1, max_size=3),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_what_follows_a_mark_is_always_a_source(wishes):
+    quoter = quoter_of(A, B, C)
+    quoter.restrict(logits_for(A))
+    said = quoter.take(A, b"a") + write(quoter, PAREN, 10)
+    for liked in wishes:
+        token = int(quoter.restrict(logits_for(*liked)).argmax())
+        if quoter.is_done:
+            break
+        said += quoter.take(token, piece_of(token))
+    whole = [b" ".join(b"%d" % word for word in words) for words in WORDS.values()]
+    texts = whole + [one + b" " + two for one in whole for two in whole]
+    assert any(text.startswith(said) for text in texts)
+
+
+@pytest.mark.parametrize("also_from", [0.0, 2.0])
+def test_a_policy_can_do_without_a_second_sentence(also_from):
+    quoter = quoter_of(A, B, policy=QuotePolicy(also_from=also_from))
+    quoter.restrict(logits_for(A, B))
+    said = quoter.take(A, b"a") + write(quoter, PAREN, 10, *[END] * 8)
+    assert said == b"10 11 12"
