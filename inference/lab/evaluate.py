@@ -18,7 +18,7 @@ from pathlib import Path
 from inference.lab.reader import Reader, open_reader
 from inference.lab.train.blocks import Block, Branch
 from inference.lab.train.dialogues import DialogueWriter, Split
-from inference.lab.train.prompt_form import messages
+from inference.lab.train.prompt_form import request
 from inference.lab.train.small_talk import SmallTalk, load_small_talk
 from inference.lab.train.topics import load_topics
 
@@ -54,7 +54,7 @@ def measure(
     read: Reader, dialogues: list[tuple[Block, Branch]], talk: SmallTalk
 ) -> list[Outcome]:
     """Return the outcome of every dialogue."""
-    answers = read([messages(block, branch) for block, branch in dialogues])
+    answers = read([request(block, branch) for block, branch in dialogues])
     return [
         judge(block, branch, answer, talk)
         for (block, branch), answer in zip(dialogues, answers, strict=True)
@@ -69,8 +69,8 @@ def judge(block: Block, branch: Branch, answer: str, talk: SmallTalk) -> Outcome
     """
     answer = answer.strip()
     refused = any(refusal in answer for refusal in talk.refusals)
-    if branch.right_text:
-        correct = branch.right_text in answer
+    if branch.quoted:
+        correct = all(sentence in answer for sentence in branch.quoted)
     elif branch.kind.startswith("refusal"):
         correct = refused
     else:

@@ -7,25 +7,22 @@ from inference.engine.binding import LlamaRunner
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
 from inference.engine.wire import Refused, Text
-from inference.types import ChatMessage, CompletionRequest
+from inference.types import CompletionRequest
 
-Prompt = tuple[ChatMessage, ...]
-Reader = Callable[[Sequence[Prompt]], list[str]]
-MOST_ANSWER_TOKENS = 200
+Reader = Callable[[Sequence[CompletionRequest]], list[str]]
 
 
 def open_reader(path: Path, num_threads: int | None = None) -> Reader:
-    """Return a function that answers prompts with the likeliest tokens, in their order.
+    """Return a function that answers requests as the demo does, in their order.
 
     It raises the engine's own error for a prompt that is too long.
     """
-    config = EngineConfig(str(path), num_threads=num_threads)
+    config = EngineConfig(str(path), num_threads=num_threads, quotes=True)
     engine = Engine(LlamaRunner(config), config)
 
-    def read(prompts: Sequence[Prompt]) -> list[str]:
-        answers = [""] * len(prompts)
-        for number, prompt in enumerate(prompts):
-            request = CompletionRequest(prompt, max_tokens=MOST_ANSWER_TOKENS)
+    def read(requests: Sequence[CompletionRequest]) -> list[str]:
+        answers = [""] * len(requests)
+        for number, request in enumerate(requests):
             for event in engine.submit(str(number), request):
                 if isinstance(event, Refused):
                     raise event.error

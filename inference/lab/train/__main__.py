@@ -18,6 +18,7 @@ from inference.lab.train.small_talk import load_small_talk
 from inference.lab.train.tokenizer import load_tokenizer, train_tokenizer
 from inference.lab.train.topics import load_topics
 from inference.lab.train.train import train
+from inference.lab.train.words import write_words
 
 NUM_TOKENIZER_BLOCKS = 12_000
 LICENSE = "MIT"
@@ -29,6 +30,8 @@ def main() -> None:
     out, stage = arguments.out, arguments.stage
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    if stage in ("words", "all"):
+        write_words(out / "words.npz")
     if stage in ("tokenizer", "all"):
         write_tokenizer(out / "tokenizer.json")
     if stage in ("train", "all"):
@@ -64,7 +67,7 @@ def write_tokenizer(path: Path) -> None:
     rng = random.Random(7)
     blocks = (writer.write(rng, 1.0, 6) for _ in range(NUM_TOKENIZER_BLOCKS))
     texts = (
-        opening(b) + "".join(question_text(x) + answer_text(x) for x in b.branches)
+        opening(b) + "".join(question_text(x) + answer_text(b, x) for x in b.branches)
         for b in blocks
     )
     train_tokenizer(texts).save(str(path))
@@ -75,13 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m inference.lab.train", description=__doc__
     )
-    parser.add_argument("stage", choices=("tokenizer", "train", "export", "all"))
+    parser.add_argument(
+        "stage", choices=("words", "tokenizer", "train", "export", "all")
+    )
     parser.add_argument("--out", type=Path, default=Path("var/lab"))
     parser.add_argument("--minutes", type=float, default=100.0)
     parser.add_argument("--tokens-per-step", type=int, default=4096)
-    parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--other-lr", type=float, default=0.003)
-    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--lr", type=float, default=0.004)
+    parser.add_argument("--other-lr", type=float, default=0.002)
+    parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     return parser

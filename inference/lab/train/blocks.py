@@ -32,29 +32,33 @@ class Passage:
     """A piece of an article: its title, its sentences, and the facts among them."""
 
     title: str
-    text: str
+    sentences: list[str]
     statements: list[Statement]
+
+    @property
+    def text(self) -> str:
+        """What stands below the title."""
+        return " ".join(self.sentences)
 
 
 @dataclass(slots=True)
 class Branch:
-    """One question about a block and its answer; `kind` names the group in reports."""
+    """One question about a block and its answer; `kind` names the group in reports.
+
+    The answer is `says`, then the sentences of the passages in `quoted`.
+    """
 
     question: str
-    answer: str
     kind: str
+    says: str = ""
+    quoted: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
-    right_text: str = ""
     rank: int = 0
 
     @property
-    def lead(self) -> str:
-        """What the answer says before the sentence that it repeats."""
-        return (
-            self.answer.removesuffix(self.right_text).rstrip()
-            if self.right_text
-            else ""
-        )
+    def answer(self) -> str:
+        """What the customer reads."""
+        return " ".join([self.says, *self.quoted]).strip()
 
 
 @dataclass(slots=True)
@@ -65,3 +69,8 @@ class Block:
     history: list[tuple[str, str]]
     passages: list[Passage]
     branches: list[Branch] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        """All sentences that may be quoted, in their order."""
+        return [sentence for p in self.passages for sentence in p.sentences]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 # Without this order copying was not learned at all in a trial: the answer loss stood
 # still at 1.42. With the answer loss as the only condition, difficulty rose as soon as
 # copying was learned, and choosing the right sentence was not.
-GOOD_ANSWERS = 0.45
-GOOD_CHOICES = 0.9
+GOOD_ANSWERS = 0.8
+GOOD_CHOICES = 0.8
 SMOOTHING = 0.95
 
 
@@ -20,7 +20,7 @@ class Curriculum:
     difficulty: float = 0.0
     answer_loss: float | None = None
     choice_loss: float | None = None
-    rise: float = 0.004
+    rise: float = 0.006
 
     def observe(self, answer_loss: float, choice_loss: float) -> None:
         """Take the losses of one step into account."""

@@ -19,7 +19,7 @@ Split = Literal["train", "held_out", "unseen_facts"]
 MAX_PASSAGE_CHARS = 600
 # Where retrieval put the right passage on the questions tried: first, second, third.
 RANK_WEIGHTS = (0.70, 0.18, 0.12)
-REFUSAL_SHARE = 0.17
+REFUSAL_SHARE = 0.24
 SMALL_TALK_SHARE = 0.09
 TWO_FACTS_SHARE = 0.05
 
@@ -64,6 +64,15 @@ class DialogueWriter:
             if branch.question not in {b.question for b in block.branches}:
                 block.branches.append(branch)
         return block
+
+    def write_alike(self, topic: Topic, fact: Fact, rng: random.Random) -> list[str]:
+        """Return a question, a statement, another question and another statement."""
+        statement = self._state(topic, fact, rng)
+        wordings = [rng.choice(fact.questions) for _ in range(2)]
+        questions = [slots.fill(wording, statement.values) for wording in wordings]
+        other = slots.fill(rng.choice(fact.statements), statement.values)
+        asked = dress(questions[0], rng, 0.7).text
+        return [asked, statement.text, questions[1], other]
 
     # --- the block ---
 
@@ -128,8 +137,7 @@ class DialogueWriter:
             ):
                 sentences.append(filler)
         rng.shuffle(sentences)
-        joint = "\n" if rng.random() < 0.06 * difficulty else " "
-        return Passage(self._title(topic, rng), joint.join(sentences), statements)
+        return Passage(self._title(topic, rng), sentences, statements)
 
     def _title(self, topic: Topic, rng: random.Random) -> str:
         title = rng.choice(topic.titles)
@@ -221,8 +229,9 @@ class DialogueWriter:
         rank = next(
             i for i, p in enumerate(block.passages, 1) if statement in p.statements
         )
-        answer = f"{asked.lead} {statement.text}".strip()
-        return Branch(asked.text, answer, "fact", (statement.id,), statement.text, rank)
+        return Branch(
+            asked.text, "fact", asked.lead, (statement.text,), (statement.id,), rank
+        )
 
     def _question(
         self, block: Block, statement: Statement, rng: random.Random, difficulty: float
@@ -261,11 +270,8 @@ class DialogueWriter:
         asked = dress(
             questions[0].rstrip("?.!") + joint + questions[1], rng, difficulty
         )
-        right = f"{first.text} {second.text}"
-        facts = (first.id, second.id)
-        return Branch(
-            asked.text, f"{asked.lead} {right}".strip(), "two facts", facts, right
-        )
+        quoted, facts = (first.text, second.text), (first.id, second.id)
+        return Branch(asked.text, "two facts", asked.lead, quoted, facts)
 
     def _refusal(
         self, block: Block, topic: Topic, rng: random.Random, difficulty: float
@@ -284,7 +290,7 @@ class DialogueWriter:
                 asked = dress(
                     slots.fill(rng.choice(naming), twin.values), rng, difficulty
                 )
-                return Branch(asked.text, self.talk.refusal, "refusal: other entity")
+                return Branch(asked.text, "refusal: other entity", self.talk.refusal)
         near = (
             topic if rng.random() < 0.65 else rng.choices(self.topics, self.weights)[0]
         )
@@ -301,7 +307,7 @@ class DialogueWriter:
         kind = "refusal: no passage"
         if block.passages:
             kind = "refusal: same topic" if near is topic else "refusal: other topic"
-        return Branch(asked.text, self.talk.refusal, kind, (statement.id,))
+        return Branch(asked.text, kind, self.talk.refusal, facts=(statement.id,))
 
     def _small_talk(
         self, names: dict[str, str], rng: random.Random, difficulty: float
@@ -312,7 +318,7 @@ class DialogueWriter:
         if rng.random() < 0.3 * difficulty:
             text = text.lower()
         answer = slots.fill(choose_answer(group, rng), names)
-        return Branch(text, answer, f"small talk: {group.name}")
+        return Branch(text, f"small talk: {group.name}", answer)
 
     # --- history ---
 
@@ -364,7 +370,7 @@ class DialogueWriter:
             )
         )
         question = shape.format(twin.values[names[0]])
-        return Branch(question, twin.text, "follow-up", (twin.id,), twin.text, rank)
+        return Branch(question, "follow-up", "", (twin.text,), (twin.id,), rank)
 
 
 def _length(sentences: list[str]) -> int:

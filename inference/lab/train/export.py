@@ -72,6 +72,7 @@ def tensors(model: Decoder) -> dict[str, NDArray[Any]]:
     named = {
         "token_embd.weight": state["embedding.weight"],
         "output_norm.weight": state["out_norm.weight"],
+        "output.weight": state["output.weight"],
     }
     for number in range(model.shape.layers):
         ours, theirs = f"blocks.{number}.", f"blk.{number}."

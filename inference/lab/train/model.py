@@ -1,20 +1,33 @@
 """A small decoder of the Llama shape.
 
-RMSNorm, rotary embeddings in interleaved pairs, SwiGLU, tied embeddings.
+RMSNorm, rotary embeddings in interleaved pairs, SwiGLU.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Heads that are taught where to look, as layer, head, kind: 0 from the question to the
-# sentence that answers it, 1 from a word to the start of its sentence.
-WATCHED = ((1, 0, 0), (1, 1, 1), (2, 0, 0), (3, 0, 0))
+from inference.lab.train.batches import TO_MARK, TO_OWN, TO_SOURCE
+
+# Heads that are taught where to look, as layer, head, kind (batches.py): first from a
+# word to the mark of its sentence, then over its sentence, then from the question to
+# the sentence that answers it.
+WATCHED = (
+    (0, 0, TO_MARK),
+    (1, 0, TO_MARK),
+    (1, 1, TO_OWN),
+    (2, 0, TO_SOURCE),
+    (2, 1, TO_SOURCE),
+    (3, 0, TO_SOURCE),
+)
 MOST_GROWTH = 1.6
+EMBEDDING_STD = 0.5
+GATHERED_GAIN, MATCHING_GAIN = 1.0, 1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +36,17 @@ class Shape:
 
     vocabulary: int = 4096
     width: int = 256
-    layers: int = 5
+    layers: int = 4
     heads: int = 4
     feed_forward: int = 768
     context: int = 2048
-    rope_base: float = 10000.0
+    rope_base: float = 10000000.0
     norm_epsilon: float = 1e-5
+
+    @property
+    def meaning(self) -> int:
+        """How many dimensions hold what a word means at first."""
+        return self.width // 2
 
     @property
     def head_width(self) -> int:
@@ -121,6 +139,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.out_norm = Norm(shape.width, shape.norm_epsilon)
+        self.output = nn.Linear(shape.width, shape.vocabulary, bias=False)
         self._initialise()
 
     def forward(
@@ -128,33 +147,69 @@ class Decoder(nn.Module):
         ids: Tensor,
         positions: Tensor,
         mask: Tensor,
-        at: tuple[Tensor, ...] = (),
+        at: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return hidden states, and where the watched heads look from positions `at`.
 
-        `ids` and `positions` are (batch, length), `mask` is (batch, 1, length, length).
+        `ids` and `positions` are (batch, length), `mask` is (batch, 1, length, length),
+        `at` (batch, kinds, looks).
         """
         x = self.embedding(ids).to(mask.dtype)
         rotation = rotations(positions, self.shape).to(mask.dtype)
         looks = []
         for number, block in enumerate(self.blocks):
-            for layer, head, kind in WATCHED if at else ():
-                if layer == number:
-                    looks.append(block.watch(x, rotation, mask, at[kind], head))
+            for layer, head, kind in WATCHED:
+                if layer == number and at is not None:
+                    looks.append(block.watch(x, rotation, mask, at[:, kind], head))
             x = block(x, rotation, mask)
         return self.out_norm(x), looks
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return scores over the vocabulary; the embedding is the output matrix."""
-        return functional.linear(hidden, self.embedding.weight)
+        """Return scores over the vocabulary."""
+        return cast("Tensor", self.output(hidden))
+
+    @torch.no_grad()
+    def adopt(self, meanings: Tensor) -> None:
+        """Start as a matcher of words; `meanings` is (vocabulary, shape.meaning).
+
+        The embedding holds what a word means, room for what its sentence means, and,
+        by chance, which word it is. The head that is taught to gather a sentence
+        writes the mean of its words into that room, and the heads that look from the
+        question to the sentence that answers compare what they find there. So they
+        begin with what the meanings know, and learn from there.
+        """
+        size, meaning = self.shape.head_width, self.shape.meaning
+        room = slice(meaning, meaning + size)
+        self.embedding.weight[:, :meaning] = meanings * EMBEDDING_STD * meaning**0.5
+        self.embedding.weight[:, room] = 0.0
+        mixing = nn.init.orthogonal_(torch.empty(size, meaning))
+        for layer, head, kind in WATCHED:
+            block = self.blocks[layer]
+            rows = slice(head * size, (head + 1) * size)
+            queries, keys, values = (
+                part[rows] for part in block.query_key_value.weight.chunk(3)
+            )
+            if kind == TO_OWN:
+                values.zero_()[:, :meaning] = mixing
+                out = block.attention_out.weight[:, rows].zero_()
+                out[room] = torch.eye(size) * GATHERED_GAIN
+            elif kind == TO_SOURCE:
+                # the second half of a head turns so slowly that places do not matter
+                half = torch.eye(size)[(layer + head) % 2 :: 2] * MATCHING_GAIN
+                queries.zero_()[size // 2 :, room] = half
+                keys.zero_()[size // 2 :, room] = half
 
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 continue
-            std = 0.02 if "embedding" in name else parameter.shape[1] ** -0.5
-            if "out" in name or "down" in name:
-                std *= (2 * self.shape.layers) ** -0.5
+            # What blocks add is nothing at first: it would drown the embedding.
+            is_added = name.endswith(("attention_out.weight", "down.weight"))
+            std = 0.0 if is_added else parameter.shape[1] ** -0.5
+            if "embedding" in name:
+                std = EMBEDDING_STD
+            elif name == "output.weight":
+                std = 0.02
             nn.init.normal_(parameter, std=std)
 
 

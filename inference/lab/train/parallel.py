@@ -54,8 +54,9 @@ class GradientPool:
             sum(s.answer for s in sums) / counts.answer,
             sum(s.choice for s in sums) / counts.choice,
             sum(s.context for s in sums) / counts.context,
-            sum(s.look for s in sums) / counts.look,
-            sum(s.home for s in sums) / counts.home,
+            sum(s.source for s in sums) / counts.source,
+            sum(s.mark for s in sums) / counts.mark,
+            sum(s.own for s in sums) / counts.own,
         )
 
     def _copy(self) -> Decoder:

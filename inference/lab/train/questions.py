@@ -74,7 +74,7 @@ def keyword_share(difficulty: float) -> float:
     Matching words is learned first, and meaning grows on it: with the questions people
     ask alone, choosing between two sentences was not learned in 1,900 steps.
     """
-    return max(0.3, min(1.0, 1.0 - (difficulty - 0.45) * 1.5))
+    return max(0.3, min(1.0, 1.0 - (difficulty - 0.2) * 1.5))
 
 
 def keywords(statement: str, others: str, rng: random.Random) -> str:

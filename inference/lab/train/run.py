@@ -27,10 +27,11 @@ class Plan:
     minutes: float = 100.0
     tokens_per_step: int = 4096
     matrix_lr: float = 0.01
-    other_lr: float = 0.003
+    other_lr: float = 0.002
     threads: int = 2
     seed: int = 1
     checkpoint_s: float = 180.0
+    exam_s: float = 240.0
     log_every: int = 20
 
 

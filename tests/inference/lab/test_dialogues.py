@@ -5,13 +5,19 @@ from itertools import chain
 
 import pytest
 
+from inference.engine.marks import mark_messages
 from inference.lab.train.blocks import Block, Branch
 from inference.lab.train.dialogues import (
     MAX_PASSAGE_CHARS,
     DialogueWriter,
     Split,
 )
-from inference.lab.train.prompt_form import messages, opening, question_text
+from inference.lab.train.prompt_form import (
+    answer_text,
+    opening,
+    question_text,
+    request,
+)
 from inference.lab.train.small_talk import load_small_talk
 from inference.lab.train.topics import is_unseen, load_topics
 
@@ -34,8 +40,22 @@ def of_kind(prefix: str) -> list[tuple[Block, Branch]]:
 
 def test_the_sentence_of_an_answer_stands_in_its_passage():
     for block, branch in of_kind("fact"):
-        assert branch.right_text in block.passages[branch.rank - 1].text
-        assert branch.answer.endswith(branch.right_text)
+        assert branch.quoted[0] in block.passages[branch.rank - 1].sentences
+        assert branch.answer.endswith(branch.quoted[0])
+
+
+def test_an_answer_begins_with_the_mark_of_its_sentence():
+    for block, branch in of_kind("fact"):
+        mark, words = answer_text(block, branch).split(") ", 1)
+        assert f"\n{mark}) {branch.quoted[0]}" in opening(block)
+        assert words == branch.answer + "<|im_end|>"
+
+
+def test_an_answer_of_two_facts_has_two_marks():
+    for block, branch in of_kind("two facts"):
+        second = answer_text(block, branch).split("\n")[1].removesuffix("<|im_end|>")
+        assert second[1:] == f") {branch.quoted[1]}"
+        assert f"\n{second}" in opening(block)
 
 
 def test_what_is_refused_is_told_nowhere():
@@ -92,12 +112,11 @@ def test_the_same_seed_writes_the_same_dialogue():
     assert opening(write(1.0, number=3)[2]) == opening(write(1.0, number=3)[2])
 
 
-def test_the_application_sends_the_prompt_that_training_saw():
+def test_the_engine_makes_the_prompt_that_training_saw():
     block, branch = next((k, b) for k, b in ASKED if k.history and k.passages)
-    rendered = "".join(
-        f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n"
-        for m in messages(block, branch)
-    )
+    sent = request(block, branch)
+    marked, _ = mark_messages(sent.messages, sent.quotable)
+    rendered = "".join(f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in marked)
     expected = opening(block) + question_text(branch)
     assert rendered + "<|im_start|>assistant\n" == expected
 

@@ -8,8 +8,8 @@ from inference.lab.train.small_talk import load_small_talk
 
 TALK = load_small_talk()
 EMPTY = Block("", [], [])
-FACT = Branch("how long?", "You have 3 days.", "fact", ("r/w",), "You have 3 days.", 1)
-REFUSAL = Branch("how long?", TALK.refusal, "refusal: same topic")
+FACT = Branch("how long?", "fact", "", ("You have 3 days.",), ("r/w",), 1)
+REFUSAL = Branch("how long?", "refusal: same topic", TALK.refusal)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_small_talk_may_hold_names_of_the_system_prompt():
     group = next(g for g in TALK.groups if any("{shop}" in a for a in g.answers))
     answer = next(a for a in group.answers if "{shop}" in a)
     said = answer.replace("{shop}", "Fernhill").replace("{person}", "Fern")
-    branch = Branch("hi", "", f"small talk: {group.name}")
+    branch = Branch("hi", f"small talk: {group.name}")
     assert judge(EMPTY, branch, said, TALK).correct
 
 

@@ -8,9 +8,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 pytest.importorskip("gguf")
 
-from inference.lab.train.batches import (  # noqa: E402 - skipped without torch
+from inference.engine.marks import MARKS  # noqa: E402 - skipped without torch
+from inference.lab.train.batches import (  # noqa: E402
     ANSWER,
     CHOICE,
+    NOTHING,
+    TO_MARK,
+    TO_OWN,
+    TO_SOURCE,
     BatchWriter,
     Tokens,
     pack,
@@ -19,8 +24,14 @@ from inference.lab.train.batches import (  # noqa: E402 - skipped without torch
 )
 from inference.lab.train.dialogues import DialogueWriter  # noqa: E402
 from inference.lab.train.export import tensors  # noqa: E402
-from inference.lab.train.loss import branch_mask, missed  # noqa: E402
-from inference.lab.train.model import MOST_GROWTH, Decoder, Shape  # noqa: E402
+from inference.lab.train.loss import branch_mask, missed, spread  # noqa: E402
+from inference.lab.train.meanings import learn_meanings  # noqa: E402
+from inference.lab.train.model import (  # noqa: E402
+    MOST_GROWTH,
+    Decoder,
+    Shape,
+    rotations,
+)
 from inference.lab.train.optimizers import orthogonal  # noqa: E402
 from inference.lab.train.prompt_form import (  # noqa: E402
     answer_text,
@@ -81,14 +92,31 @@ def test_every_answer_token_is_learned_once():
     assert [target for target, role in roles if role >= ANSWER] == [5, 6, 7]
 
 
-def test_the_first_words_after_a_lead_in_are_choices():
-    roles = Tokens([1, 2], [3, 4, 5, 6, 7, 8], num_lead=3).roles
-    assert roles[1:7] == [CHOICE, CHOICE, ANSWER, CHOICE, CHOICE, ANSWER]
+def test_the_first_token_of_an_answer_is_the_choice():
+    roles = Tokens([1, 2], [3, 4, 5]).roles
+    assert roles[1:] == [CHOICE, ANSWER, ANSWER, NOTHING]
+
+
+def test_words_are_told_to_look_at_the_mark_of_their_sentence(writer, tokenizer):
+    rows = BatchWriter(writer, tokenizer, 3).write(1, 1.0, 640)
+    looks = [look for look in rows.looks[0, TO_MARK].tolist() if look[2]]
+    marks = {tokenizer.id_to_token(rows.ids[0][start]) for _, start, _ in looks}
+    assert len(marks) > 2
+    assert marks <= {*MARKS, "Question"}
+    assert all(start < at for at, start, _ in looks)
+
+
+def test_words_gather_what_stands_before_them(writer, tokenizer):
+    rows = BatchWriter(writer, tokenizer, 3).write(1, 1.0, 640)
+    looks = [look for look in rows.looks[0, TO_OWN].tolist() if look[2]]
+    assert looks
+    assert all(start < end <= at for at, start, end in looks)
 
 
 def test_questions_are_told_to_look_at_the_sentence_that_answers(writer, tokenizer):
     rows = BatchWriter(writer, tokenizer, 3).write(1, 0.0, 640)
-    looks = [look for row in rows.spans.tolist() for look in row if look[2] > 2]
+    looks = [look for one in rows.looks[:, TO_SOURCE].tolist() for look in one]
+    looks = [look for look in looks if look[2] > 2]
     assert looks
     assert all(start < end <= at for at, start, end in looks)
 
@@ -98,6 +126,47 @@ def test_attention_that_misses_its_span_costs_more():
     hit = torch.tensor([[[0.8, 0.1, 0.1]]]).log()
     missing = torch.tensor([[[0.1, 0.8, 0.1]]]).log()
     assert missed(hit, spans) < missed(missing, spans)
+
+
+def test_attention_that_is_not_spread_costs_more():
+    spans = torch.tensor([[[3, 0, 2]]])
+    even = torch.tensor([[[0.5, 0.5, 1e-9]]]).log()
+    uneven = torch.tensor([[[0.9, 0.1, 1e-9]]]).log()
+    assert spread(even, spans).item() == pytest.approx(0.0, abs=1e-6)
+    assert spread(uneven, spans) > 0.4
+
+
+def test_meanings_find_the_sentence_that_answers(writer, tokenizer):
+    meanings = learn_meanings(
+        writer, lambda t: tokenizer.encode(t).ids, SMALL.vocabulary, 32, num_steps=60
+    )
+    rng = random.Random(4)
+    facts = [(t, f) for t in writer.topics[:6] for f in t.facts]
+    texts = [writer.write_alike(topic, fact, rng) for topic, fact in facts]
+    asked, told = (
+        torch.stack([meanings[tokenizer.encode(one[i]).ids].sum(0) for one in texts])
+        for i in (0, 1)
+    )
+    found = (asked @ torch.nn.functional.normalize(told, dim=-1).T).argmax(-1)
+    right = (found == torch.arange(len(facts))).float().mean()
+    assert right > 0.3
+    assert len(facts) > 20
+
+
+def test_a_model_that_adopts_meanings_looks_at_words_that_mean_the_same():
+    torch.manual_seed(1)
+    model = Decoder(SMALL)
+    meanings = torch.nn.functional.normalize(torch.randn(SMALL.vocabulary, 32), dim=-1)
+    meanings[20] = meanings[10]
+    model.adopt(meanings)
+    room = slice(32, 64)
+    x = torch.zeros(1, 3, SMALL.width)
+    x[0, :, room] = model.embedding.weight[[10, 11, 20], :32]
+    rotation = rotations(torch.arange(3)[None], SMALL)
+    looks = model.blocks[2].watch(
+        x, rotation, torch.zeros(1, 1, 3, 3), torch.tensor([[2]]), 0
+    )
+    assert looks[0, 0, 0] > looks[0, 0, 1] + 1
 
 
 def test_heads_are_kept_from_growing():
@@ -128,7 +197,7 @@ def test_prompt_and_answer_are_tokenized_alike_in_pieces_and_as_a_whole(
     parts = [
         opening(block),
         question_text(block.branches[0]),
-        answer_text(block.branches[0]),
+        answer_text(block, block.branches[0]),
     ]
     pieces = [number for part in parts for number in tokenizer.encode(part).ids]
     assert tokenizer.encode("".join(parts)).ids == pieces

@@ -1,0 +1,46 @@
+"""Word vectors: directions of texts, and the file they ship in."""
+
+import numpy as np
+import pytest
+
+from inference.word_vectors import WordVectors, load_word_vectors, save_word_vectors
+
+VECTORS = WordVectors(
+    ["refund", "money", "tent"],
+    np.array([[2, 0.1, 0], [1, -0.1, 0], [0, 0, 3]], dtype=np.float32),
+)
+
+
+def similarity(vectors, one, other):
+    first, second = vectors.embed([one, other])
+    return float(first @ second)
+
+
+def test_texts_of_like_words_are_close():
+    assert similarity(VECTORS, "My refund!", "money") > 0.9
+    assert similarity(VECTORS, "refund", "tent") == pytest.approx(0)
+
+
+def test_a_text_without_a_known_word_is_close_to_nothing():
+    assert similarity(VECTORS, "Zelt", "tent") == 0
+    assert similarity(VECTORS, "", "") == 0
+
+
+def test_no_texts_are_no_rows():
+    assert VECTORS.embed([]).shape == (0, 3)
+
+
+def test_a_file_keeps_directions(tmp_path):
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(50, 16)).astype(np.float32)
+    words = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(50)]
+    save_word_vectors(tmp_path / "words.npz", words, vectors)
+    loaded = load_word_vectors(tmp_path / "words.npz")
+    before = WordVectors(words, vectors).embed(words)
+    assert ((before * loaded.embed(words)).sum(axis=1) > 0.999).all()
+
+
+def test_a_file_with_a_word_too_few_is_refused(tmp_path):
+    save_word_vectors(tmp_path / "words.npz", ["one"], np.ones((2, 4), np.float32))
+    with pytest.raises(ValueError, match="has 1 words, 2 vectors"):
+        load_word_vectors(tmp_path / "words.npz")
