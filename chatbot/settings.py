@@ -236,6 +236,7 @@ REPLY_MAX_TOKENS = env.int("REPLY_MAX_TOKENS", default=256)
 # The model that the first set-up makes a backend of
 
 BUNDLED_MODEL_PATH = BASE_DIR / "inference" / "bundled" / "fern.gguf"
+BUNDLED_WORDS_PATH = BASE_DIR / "inference" / "bundled" / "words.npz"
 
 LOGGING = {
     "version": 1,

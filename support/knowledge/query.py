@@ -25,12 +25,14 @@ _MAX_FOLLOW_UP_STEMS = 3
 class Query:
     """What to look for: stems by weight, and the pairs that stood side by side.
 
+    `text` is what was asked, for a follow-up with the question before it.
     `asked` are the stems of the question itself, spelling corrected; `weights` also
     hold, for a follow-up, those of the question before. `related` mean the same as
     something in the question and are not among them. `unknown_share` of the asked
     stems is in no article and not in the lexicon.
     """
 
+    text: str
     asked: Sequence[str]
     weights: dict[str, float] = field(default_factory=dict)
     related: frozenset[str] = frozenset()
@@ -50,11 +52,14 @@ def build_query(
     stems = _spell(question, vocabulary)
     asked = _content(stems)
     weights = dict.fromkeys(asked, 1.0)
+    text = question
     if earlier and is_follow_up(question, asked):
+        text = f"{earlier[-1]} {question}"
         for known in _content(_spell(earlier[-1], vocabulary)):
             weights.setdefault(known, _EARLIER_WEIGHT)
     unknown = [word for word in asked if word not in vocabulary and not is_known(word)]
     return Query(
+        text=text,
         asked=asked,
         weights=weights,
         related=frozenset(find_related(stems) - weights.keys() if weights else ()),

@@ -1,9 +1,11 @@
 """Finds and ranks passages: index, vocabulary and rows come from the caller."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 from support.knowledge.index import PassageIndex
+from support.knowledge.meanings import MeaningIndex, bundled_vectors
 from support.knowledge.query import Query, build_query
 from support.knowledge.ranking import Ranked, rank_passages
 from support.knowledge.vocabulary import PassageText, Vocabulary
@@ -11,6 +13,7 @@ from support.knowledge.vocabulary import PassageText, Vocabulary
 # From 60 candidates on, more changed no first answer (docs/knowledge.md).
 _MAX_ASKED = 40
 _MAX_RELATED = 20
+_MAX_CLOSE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Searcher:
 
     index: PassageIndex
     vocabulary: Vocabulary
+    meanings: MeaningIndex
     read: Callable[[Iterable[int]], Iterable[PassageText]]
 
     def search(self, question: str, earlier: Sequence[str] = ()) -> list[Ranked]:
@@ -27,13 +31,17 @@ class Searcher:
         `earlier` are the questions before, in order. Two index searches and one read.
         """
         query = build_query(question, self.vocabulary, earlier)
-        candidates = self.read(self._candidates(query))
-        return rank_passages(query, candidates, self.vocabulary)
+        if not query.weights:
+            return []
+        closeness = self.meanings.closeness(query.text)
+        candidates = self.read(self._candidates(query, closeness))
+        return rank_passages(query, candidates, self.vocabulary, closeness)
 
-    def _candidates(self, query: Query) -> set[int]:
+    def _candidates(self, query: Query, closeness: Mapping[int, float]) -> set[int]:
         asked = self.index.search(query.weights, _MAX_ASKED)
         related = self.index.search(sorted(query.related), _MAX_RELATED)
-        return {hit.passage_id for hit in [*asked, *related]}
+        close = nlargest(_MAX_CLOSE, closeness, key=closeness.__getitem__)
+        return {hit.passage_id for hit in [*asked, *related]} | set(close)
 
 
 def build_memory_searcher(
@@ -43,5 +51,8 @@ def build_memory_searcher(
     index.add(passages)
     by_id = {passage.passage_id: passage for passage in passages}
     return Searcher(
-        index, Vocabulary(passages), lambda ids: [by_id[key] for key in ids]
+        index,
+        Vocabulary(passages),
+        MeaningIndex(bundled_vectors(), passages),
+        lambda ids: [by_id[key] for key in ids],
     )

@@ -18,7 +18,7 @@ VOCABULARY = Vocabulary(PASSAGES)
 
 
 def order(question):
-    ranked = rank_passages(build_query(question, VOCABULARY), PASSAGES, VOCABULARY)
+    ranked = rank_passages(build_query(question, VOCABULARY), PASSAGES, VOCABULARY, {})
     return [item.passage.passage_id for item in ranked]
 
 
@@ -37,7 +37,7 @@ def test_what_shares_nothing_is_left_out():
 
 def test_a_passage_with_every_word_is_complete():
     query = build_query("boots and tents", VOCABULARY)
-    ranked = rank_passages(query, PASSAGES, VOCABULARY)
+    ranked = rank_passages(query, PASSAGES, VOCABULARY, {})
     complete = [item.passage.passage_id for item in ranked if item.is_complete]
     assert complete == [2]
 
@@ -45,9 +45,14 @@ def test_a_passage_with_every_word_is_complete():
 def test_a_sentence_with_a_price_answers_a_question_for_one():
     query = build_query("how much is a zip", VOCABULARY)
     price, other = "A zip costs $38.", "A zip is sewn."
-    assert score_sentence(query, price, VOCABULARY) > score_sentence(
-        query, other, VOCABULARY
-    )
+    scores = [score_sentence(query, text, VOCABULARY, 0.0) for text in (price, other)]
+    assert scores[0] > scores[1]
+
+
+def test_closeness_in_meaning_finds_what_shares_no_word():
+    query = build_query("helicopter boots", VOCABULARY)
+    ranked = rank_passages(query, PASSAGES, VOCABULARY, {0: 0.9})
+    assert [item.passage.passage_id for item in ranked] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
