@@ -76,7 +76,7 @@ class Server:
     def set_up(self) -> None:
         """Make the database, without articles, and keep staff's password."""
         printed = self.manage("setup", "--no-samples")
-        self.password = re.search(r"password +(\S+)", printed)[1]
+        [self.password] = re.findall(r"password +(\S+)", printed)
 
     def set_up_like(self, other: "Server") -> None:
         """Take over what another server was set up with, which saves seconds."""
@@ -261,6 +261,9 @@ class Visitor:
         assert frame["offset"] == len(text), "text lost or repeated"
         self.shown[turn] = (attempt, text + frame["text"])
         self.views.setdefault(turn, []).append(self.shown[turn])
+
+    def shown_text(self, turn: str) -> str:
+        return self.shown.get(turn, (0, ""))[1]
 
     def check_views(self) -> None:
         """Assert that what was shown of each final reply's attempt is its prefix."""

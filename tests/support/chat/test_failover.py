@@ -45,9 +45,13 @@ def cloud(provider):
 
 
 @pytest.fixture
-def ask(db, connect, answer):
+def conversation(db):
+    return make_conversation(make_site(allowed_origins="https://shop.example"))
+
+
+@pytest.fixture
+def ask(conversation, connect, answer):
     """Return a coroutine function: ask in a widget, return the frames that follow."""
-    conversation = make_conversation(make_site(allowed_origins="https://shop.example"))
 
     async def _ask():
         async with connect(conversation) as client:
@@ -55,7 +59,6 @@ def ask(db, connect, answer):
             await answer(ack["turn"])
             return await client.receive_until("done")
 
-    _ask.conversation = conversation
     return _ask
 
 
@@ -94,17 +97,19 @@ async def test_a_refusal_and_its_successor_are_in_the_ledger(ask, provider, clou
     assert (second.number, second.backend, second.outcome) == (2, "second", "completed")
     assert (second.error, second.turn_attempt) == ("", 1)
     assert second.prompt_tokens > 0
-    assert (second.completion_tokens, second.cost_usd) == (1, 0)
+    assert (second.completion_tokens, second.cost_usd) == (1, Decimal(0))
 
 
-async def test_a_cut_answer_begins_again_in_the_open(ask, provider, cloud):
+async def test_a_cut_answer_begins_again_in_the_open(
+    ask, conversation, provider, cloud
+):
     provider.answer = CUT
     await sync_to_async(make_backend)("say Whole.", name="second", position=20)
     frames = await ask()
     assert shown(frames) == [
         ("delta", "Half an"), ("reset", 2), ("delta", "Whole."), ("done", "answered"),
     ]  # fmt: skip
-    stored = await sync_to_async(contents)(ask.conversation)
+    stored = await sync_to_async(contents)(conversation)
     assert stored == [(1, "user", "Is there a reply?"), (2, "assistant", "Whole.")]
 
 
@@ -119,7 +124,7 @@ async def test_a_cut_answer_and_its_successor_are_in_the_ledger(ask, provider, c
     assert 0 <= first.ttft_ms <= first.duration_ms
     assert (first.completion_tokens, first.cost_usd) == (None, None)
     assert (second.backend, second.outcome) == ("second", AttemptOutcome.COMPLETED)
-    assert (second.completion_tokens, second.cost_usd) == (1, 0)
+    assert (second.completion_tokens, second.cost_usd) == (1, Decimal(0))
 
 
 async def test_a_provider_that_steps_in_is_paid(ask, provider, cloud):
