@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 MAX_QUOTATIONS = 2
 
-# "Hello!", "I can help with that.": a lead-in that goes on is cut by the sentence.
-MAX_LEAD_IN_TOKENS = 12
+# "Hello!", "I can help with that.": what does not end by then is left out.
+MAX_LEAD_IN_TOKENS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Quoter:
         self._rest: tuple[int, ...] = ()
         self._num_silent = 0
         self._num_lead_in = 0
+        self._lead_in = b""
         self._has_spoken = False
 
     @property
@@ -105,6 +106,8 @@ class Quoter:
         is_silent = self._advance(token, piece)
         if is_silent:
             return b""
+        if self._lead_in:  # complete, and held back until it was
+            piece, self._lead_in = self._lead_in, b""
         said = piece if self._has_spoken else piece.lstrip()
         self._has_spoken = self._has_spoken or bool(said)
         return said
@@ -119,19 +122,24 @@ class Quoter:
             case _Phase.OPENING if token == self._rest[0]:
                 return self._quote()
             case _Phase.OPENING | _Phase.LEADING_IN:
-                self._num_lead_in += 1
-                ends = (
-                    piece.rstrip()[-1:] in (b".", b"!", b"?")
-                    or self._num_lead_in >= MAX_LEAD_IN_TOKENS
-                )
-                self._phase = _Phase.QUOTING if ends else _Phase.LEADING_IN
-                return False
+                return self._lead(piece)
             case _Phase.BETWEEN:
                 goes_on = token == self._separator and self._num_quoted < MAX_QUOTATIONS
                 self._phase = _Phase.CHOOSING_MORE if goes_on else _Phase.DONE
                 return True
             case _:
                 return False
+
+    def _lead(self, piece: bytes) -> bool:
+        """Take a token of a lead-in; return whether it is held back or left out."""
+        self._num_lead_in += 1
+        self._lead_in += piece
+        ends = piece.rstrip()[-1:] in (b".", b"!", b"?")
+        is_too_long = self._num_lead_in >= MAX_LEAD_IN_TOKENS
+        if is_too_long and not ends:
+            self._lead_in = b""
+        self._phase = _Phase.QUOTING if ends or is_too_long else _Phase.LEADING_IN
+        return not ends
 
     def _weigh(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add the leans to the marks; once something was quoted, allow only marks."""

@@ -19,7 +19,7 @@ PROMPT = (
     "do not answer the question, say so and offer a person."
 )
 # Chosen on tests/support/development_questions.jsonl; docs/measurements.md
-BUNDLED_OPTIONS = {"quotes": True, "quote_lean": 8.0, "quote_also_from": 0.3}
+BUNDLED_OPTIONS = {"quotes": True, "quote_lean": 16.0, "quote_also_from": 0.02}
 QUESTIONS = """\
 How long do I have to return something?
 What does delivery cost?

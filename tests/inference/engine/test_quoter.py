@@ -60,9 +60,13 @@ class TestAReply:
         said = write(quoter_of(A, B), A, PAREN, HELLO, THE, THE, THE)
         assert said == b"Hello! 10 11 12"
 
-    def test_is_cut_in_on_where_a_lead_in_does_not_end(self):
-        said = write(quoter_of(A, B), A, PAREN, *[THE] * 30)
-        assert said.split() == [b"the"] * MAX_LEAD_IN_TOKENS + [b"10", b"11", b"12"]
+    def test_leaves_out_a_lead_in_that_does_not_end(self):
+        said = write(quoter_of(A, B), A, PAREN, *[THE] * (MAX_LEAD_IN_TOKENS + 9))
+        assert said == b"10 11 12"
+
+    def test_may_begin_with_a_lead_in_of_several_words(self):
+        said = write(quoter_of(A, B), A, PAREN, THE, THE, HELLO, THE, THE, THE)
+        assert said == b"the the Hello! 10 11 12"
 
     def test_without_a_mark_is_free(self):
         assert write(quoter_of(A, B), THE, A, 13, THE) == b"the 0 13 the"
