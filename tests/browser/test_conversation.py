@@ -3,8 +3,8 @@
 from playwright.sync_api import expect
 
 RETURNS = "You can return unused items within 60 days of delivery."
-# no numbers: a reply with a number that stands in no article is taken back
-WORDS = [first + second + " " for first in "abcdefgh" for second in "aeiou"]
+# no numbers and no words: a reply that states what stands nowhere is taken back
+WORDS = [f"{first}{second}v " for first in "bcdfgklm" for second in "aeiou"]
 LONG = "".join(WORDS).strip()
 SLOWLY = [line for word in WORDS for line in (f'say "{word}"', "pause 0.08")]
 

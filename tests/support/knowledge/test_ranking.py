@@ -50,9 +50,9 @@ def test_a_sentence_with_a_price_answers_a_question_for_one():
 
 
 def test_closeness_in_meaning_finds_what_shares_no_word():
-    query = build_query("helicopter boots", VOCABULARY)
+    query = build_query("wax", VOCABULARY)
     ranked = rank_passages(query, PASSAGES, VOCABULARY, {0: 0.9})
-    assert [item.passage.passage_id for item in ranked] == [0, 1, 2]
+    assert [item.passage.passage_id for item in ranked] == [1, 0]
 
 
 @pytest.mark.parametrize(
