@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.chat import Chat
 from tests.browser.conftest import FLAGS
 
-QUESTIONS = ("How long do I have to return something?", "Can you repair my tent?")
+QUESTIONS = ("How long do I have to return something?", "How much is a new zip?")
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
     "viewport": {"width": 390, "height": 844},

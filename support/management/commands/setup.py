@@ -23,7 +23,7 @@ BUNDLED_OPTIONS = {"quotes": True, "quote_lean": 16.0, "quote_also_from": 0.02}
 QUESTIONS = """\
 How long do I have to return something?
 What does delivery cost?
-Can you repair my tent?"""
+How much is a new zip?"""
 
 
 class Command(BaseCommand):
