@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from support.knowledge.sentences import split_sentences
+from support.knowledge.sentences import split_lines
 from support.knowledge.words import content_stems, read_stems
 
 # Of the content words of a sentence; a sentence that was copied has all, one that was
@@ -95,8 +95,7 @@ def strip_markers(content: str) -> str:
 def _split_reply(content: str) -> list[str]:
     """Return the sentences; a marker after a full stop belongs to what it follows."""
     moved = re.sub(r"([.!?])\s*((?:\[\d{1,2}\]\s*)+)", r" \2\1 ", content)
-    lines = moved.replace("**", "").splitlines()
-    return [sentence for line in lines for sentence in split_sentences(line)]
+    return split_lines(moved.replace("**", ""))
 
 
 def _find_support(sentence: str, passages: Sequence[Quotable]) -> int | None:

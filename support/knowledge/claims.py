@@ -6,7 +6,7 @@ know, offer a person. Anything else that it states, it made up.
 
 from collections.abc import Iterable
 
-from support.knowledge.sentences import split_sentences
+from support.knowledge.sentences import split_lines
 from support.knowledge.stemmer import stem
 from support.knowledge.words import STOP_STEMS, content_stems, read_stems
 
@@ -76,8 +76,7 @@ def find_claims(content: str, given: Iterable[str]) -> list[str]:
     known = known.union(*(read_stems(text) for text in given))
     return [
         sentence
-        for line in content.replace("**", "").splitlines()
-        for sentence in split_sentences(line)
+        for sentence in split_lines(content.replace("**", ""))
         if _states(sentence) and not known.issuperset(content_stems(sentence))
     ]
 

@@ -7,7 +7,7 @@ import numpy as np
 from django.conf import settings
 
 from inference.word_vectors import WordVectors, load_word_vectors
-from support.knowledge.sentences import split_sentences
+from support.knowledge.sentences import split_lines
 from support.knowledge.vocabulary import PassageText
 
 # Texts about different things are this close by chance.
@@ -24,7 +24,7 @@ class MeaningIndex:
         self._passage_ids: list[int] = []
         for number, passage in enumerate(passages):
             self._passage_ids.append(passage.passage_id)
-            own = _sentences(passage.text)
+            own = split_lines(passage.text)
             texts += own
             owners += [number] * len(own)
         self._sentences = vectors.embed(texts)
@@ -52,9 +52,3 @@ class MeaningIndex:
 def bundled_vectors() -> WordVectors:
     """Return the word vectors that ship with the project."""
     return load_word_vectors(settings.BUNDLED_WORDS_PATH)
-
-
-def _sentences(text: str) -> list[str]:
-    return [
-        sentence for line in text.splitlines() for sentence in split_sentences(line)
-    ]

@@ -12,7 +12,7 @@ from support.knowledge.meanings import MeaningIndex, bundled_vectors
 from support.knowledge.query import Query, build_query
 from support.knowledge.ranking import Ranked, score_sentence
 from support.knowledge.searcher import Searcher
-from support.knowledge.sentences import split_sentences
+from support.knowledge.sentences import split_lines
 from support.knowledge.vocabulary import PassageText, Vocabulary
 from support.models import Article, Passage
 
@@ -99,11 +99,7 @@ def _choose(found: Sequence[Ranked], min_share: float) -> list[Ranked]:
 def _build_retrieved(
     passage: Passage, score: float, query: Query, known: _Known
 ) -> RetrievedPassage:
-    sentences = [
-        sentence
-        for line in passage.text.splitlines()
-        for sentence in split_sentences(line)
-    ]
+    sentences = split_lines(passage.text)
     closeness = known.meanings.sentence_closeness(query.text, sentences)
     return RetrievedPassage(
         passage_id=passage.pk,

@@ -16,6 +16,13 @@ _BOUNDARY = re.compile(
 _LAST_WORD = re.compile(r"([\w.]+)\.$")
 
 
+def split_lines(text: str) -> list[str]:
+    """Return the sentences of a text in which the end of a line ends one."""
+    return [
+        sentence for line in text.splitlines() for sentence in split_sentences(line)
+    ]
+
+
 def split_sentences(text: str) -> list[str]:
     """Return the sentences of `text` in order, without surrounding space.
 
