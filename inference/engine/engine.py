@@ -72,6 +72,7 @@ class Engine:
             config.max_sequences,
             config.max_prefill_tokens,
         )
+        self._num_opening = len(runner.tokenize([]))
         self._jobs: dict[str, _Job] = {}
         self._cancelled: set[str] = set()
         self._step_keys: frozenset[str] = frozenset()
@@ -231,8 +232,8 @@ class Engine:
 
     def _tokenize_text(self, text: str) -> list[int]:
         """Return tokens of text inside a prompt, without those that begin one."""
-        num_opening = len(self._runner.tokenize([]))
-        return self._runner.tokenize([Segment(text, is_markup=False)])[num_opening:]
+        tokens = self._runner.tokenize([Segment(text, is_markup=False)])
+        return tokens[self._num_opening :]
 
     def _build_events(
         self, job: _Job, text: str, reason: FinishReason | None

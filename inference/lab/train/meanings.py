@@ -2,9 +2,8 @@
 
 Texts about the same fact, whether they ask or state it, are drawn together, those
 about others are pushed apart (contrastive learning with the other facts of a batch as
-negatives). It takes seconds and finds the right sentence for three quarters of the
-held-out questions, where a decoder that started with random embeddings found a third
-of them after half an hour.
+negatives). It takes less than a minute on one core and finds the right sentence for
+87 % of the held-out questions, which no decoder trained for an hour has reached.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Plan:
     folder: Path
     minutes: float = 100.0
     tokens_per_step: int = 4096
-    matrix_lr: float = 0.01
+    matrix_lr: float = 0.004
     other_lr: float = 0.002
     threads: int = 2
     seed: int = 1
