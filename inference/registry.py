@@ -40,11 +40,12 @@ class _Built:
     """A backend and the row it was made from."""
 
     row: BackendRow
+    settings: BackendSettings
     backend: Backend
 
     def is_made_from(self, row: BackendRow) -> bool:
         """Return whether the row still asks for this backend; its order may change."""
-        return self.row.kind == row.kind and settings_of(self.row) == settings_of(row)
+        return self.row.kind == row.kind and self.settings == settings_of(row)
 
 
 class Registry:
@@ -96,7 +97,7 @@ class Registry:
             built.is_made_from(row) or row.updated_at < built.row.updated_at
         ):
             return []
-        self._built[row.name] = _Built(row, build_backend(row))
+        self._built[row.name] = _Built(row, settings_of(row), build_backend(row))
         return [built] if built else []
 
 

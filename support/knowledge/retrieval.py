@@ -77,10 +77,10 @@ def retrieve(
     """
     known = _read_known()
     searcher = Searcher(open_index(), known.vocabulary, known.meanings, _read_published)
-    found = searcher.search(question, earlier)[:limit]
+    query = build_query(question, known.vocabulary, earlier)
+    found = searcher.find(query)[:limit]
     scores = {item.passage.passage_id: item.score for item in _choose(found, min_share)}
     rows = Passage.objects.select_related("article").in_bulk(scores)
-    query = build_query(question, known.vocabulary, earlier)
     return [
         _build_retrieved(rows[passage_id], score, query, known)
         for passage_id, score in scores.items()

@@ -30,7 +30,10 @@ class Searcher:
 
         `earlier` are the questions before, in order. Two index searches and one read.
         """
-        query = build_query(question, self.vocabulary, earlier)
+        return self.find(build_query(question, self.vocabulary, earlier))
+
+    def find(self, query: Query) -> list[Ranked]:
+        """Like `search`, for a question that was read already."""
         if not query.weights:
             return []
         closeness = self.meanings.closeness(query.text)
