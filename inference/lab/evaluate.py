@@ -17,7 +17,8 @@ from pathlib import Path
 
 from inference.lab.reader import Reader, open_reader
 from inference.lab.train.blocks import Block, Branch
-from inference.lab.train.dialogues import DialogueWriter, Split
+from inference.lab.train.dialogues import DialogueWriter
+from inference.lab.train.passages import Split
 from inference.lab.train.prompt_form import request
 from inference.lab.train.small_talk import SmallTalk, load_small_talk
 from inference.lab.train.topics import load_topics

@@ -7,19 +7,19 @@ makes training on two cores possible: it is computed once for five or six answer
 from __future__ import annotations
 
 import random
-from typing import Literal
 
 from inference.lab.train import slots
-from inference.lab.train.blocks import Block, Branch, Passage, Statement
+from inference.lab.train.blocks import Block, Branch, Statement
+from inference.lab.train.passages import PassageWriter, Split
 from inference.lab.train.questions import dress, keyword_share, keywords
 from inference.lab.train.small_talk import Group, SmallTalk, choose_answer
-from inference.lab.train.topics import Fact, Topic, is_unseen
+from inference.lab.train.topics import Fact, Topic
 
-Split = Literal["train", "held_out", "unseen_facts"]
-MAX_PASSAGE_CHARS = 600
 # Where retrieval put the right passage on the questions tried: first, second, third.
 RANK_WEIGHTS = (0.70, 0.18, 0.12)
 REFUSAL_SHARE = 0.24
+# Of the refusals: questions written as near misses of the topic.
+NEAR_MISS_SHARE = 0.35
 SMALL_TALK_SHARE = 0.09
 TWO_FACTS_SHARE = 0.05
 
@@ -37,7 +37,10 @@ class DialogueWriter:
         self.talk = talk
         self.split = split
         self.held_out = split != "train"
-        self.topics = [t for t in topics if any(self._is_asked(t, f) for f in t.facts)]
+        self.facts = PassageWriter(topics, split)
+        self.topics = [
+            t for t in topics if any(self.facts.is_asked(t, f) for f in t.facts)
+        ]
         self.weights = [len(t.facts) for t in self.topics]
         self.all_topics = topics
 
@@ -52,7 +55,7 @@ class DialogueWriter:
             names["person"] = names["person"].split(" ")[0]
         block = Block(self._system(rng, names, difficulty), [], [])
         if rng.random() >= 0.05 * difficulty:
-            self._add_passages(block, topic, rng, difficulty)
+            block.passages = self.facts.write(topic, rng, difficulty)
         follow_up = None
         if rng.random() < 0.2 * min(1.0, difficulty * 2):
             follow_up = self._add_history(block, topic, rng)
@@ -67,7 +70,7 @@ class DialogueWriter:
 
     def write_alike(self, topic: Topic, fact: Fact, rng: random.Random) -> list[str]:
         """Return a question, a statement, another question and another statement."""
-        statement = self._state(topic, fact, rng)
+        statement = self.facts.state(topic, fact, rng)
         wordings = [rng.choice(fact.questions) for _ in range(2)]
         questions = [slots.fill(wording, statement.values) for wording in wordings]
         other = slots.fill(rng.choice(fact.statements), statement.values)
@@ -94,104 +97,6 @@ class DialogueWriter:
             )
         return text
 
-    def _add_passages(
-        self, block: Block, topic: Topic, rng: random.Random, difficulty: float
-    ) -> None:
-        most = 1 + min(2, int(difficulty * 3))
-        count = rng.choices(range(1, most + 1), (0.16, 0.24, 0.60)[:most])[0]
-        used: list[Statement] = []
-        for number in range(count):
-            home = topic
-            if number and rng.random() < 0.4:
-                home = rng.choice(self.all_topics)
-            passage = self._passage(home, used, rng, difficulty)
-            if passage:
-                block.passages.append(passage)
-        rng.shuffle(block.passages)
-
-    def _passage(
-        self, topic: Topic, used: list[Statement], rng: random.Random, difficulty: float
-    ) -> Passage | None:
-        """Return a passage of one to three new facts and up to two idle sentences."""
-        most = 1 + min(2, int(difficulty * 3.5))
-        sentences: list[str] = []
-        statements: list[Statement] = []
-        for _ in range(rng.randint(1, most)):
-            statement = self._new_statement(topic, used, rng, difficulty)
-            if (
-                statement
-                and _length(sentences) + len(statement.text) < MAX_PASSAGE_CHARS
-            ):
-                statements.append(statement)
-                used.append(statement)
-                sentences.append(statement.text)
-        if not statements:
-            return None
-        for _ in range(
-            rng.choice((0, 0, 1, 1, 2)) if rng.random() < 0.9 * difficulty else 0
-        ):
-            filler = rng.choice(topic.filler)
-            if (
-                filler not in sentences
-                and _length(sentences) + len(filler) < MAX_PASSAGE_CHARS
-            ):
-                sentences.append(filler)
-        rng.shuffle(sentences)
-        return Passage(self._title(topic, rng), sentences, statements)
-
-    def _title(self, topic: Topic, rng: random.Random) -> str:
-        title = rng.choice(topic.titles)
-        if rng.random() < 0.65 and len(topic.titles) > 1:
-            heading = rng.choice([t for t in topic.titles if t != title])
-            return f"{title}: {heading}"
-        return title
-
-    def _new_statement(
-        self, topic: Topic, used: list[Statement], rng: random.Random, difficulty: float
-    ) -> Statement | None:
-        """Return a fact new to the block, sometimes a known one of another entity."""
-        twins = [s for s in used if s.topic is topic and s.fact.asked_slots]
-        if twins and rng.random() < 0.35 * difficulty:
-            return self._twin(rng.choice(twins), used, rng)
-        taken = {id(s.fact) for s in used}
-        facts = [
-            f for f in topic.facts if id(f) not in taken and self._is_told(topic, f)
-        ]
-        if not facts:
-            return None
-        return self._state(topic, rng.choice(facts), rng)
-
-    def _twin(
-        self, other: Statement, used: list[Statement], rng: random.Random
-    ) -> Statement | None:
-        """Return the same fact about another entity, or None if none turns up."""
-        known = {s.asked_values for s in used if s.fact is other.fact}
-        for _ in range(4):
-            twin = self._state(other.topic, other.fact, rng)
-            if not any(set(twin.asked_values) & set(values) for values in known):
-                return twin
-        return None
-
-    def _state(self, topic: Topic, fact: Fact, rng: random.Random) -> Statement:
-        names = slots.slots_in(
-            fact.statements
-            + fact.held_out_statements
-            + fact.questions
-            + fact.held_out_questions
-        )
-        values = {name: slots.draw(topic, name, rng, self.held_out) for name in names}
-        wordings = fact.statements
-        if self.split == "held_out" and rng.random() < 0.7:
-            wordings = fact.held_out_statements
-        return Statement(topic, fact, values, slots.fill(rng.choice(wordings), values))
-
-    def _is_told(self, topic: Topic, fact: Fact) -> bool:
-        """Whether a fact may stand in a passage: unseen ones never in training."""
-        return self.split != "train" or not is_unseen(topic, fact)
-
-    def _is_asked(self, topic: Topic, fact: Fact) -> bool:
-        return is_unseen(topic, fact) == (self.split == "unseen_facts")
-
     # --- questions and answers ---
 
     def _branch(
@@ -210,7 +115,7 @@ class DialogueWriter:
         if kind < small_talk + refusals or not block.passages:
             return self._refusal(block, topic, rng, difficulty)
         passage = rng.choices(block.passages, RANK_WEIGHTS[: len(block.passages)])[0]
-        asked = [s for s in passage.statements if self._is_asked(s.topic, s.fact)]
+        asked = [s for s in passage.statements if self.facts.is_asked(s.topic, s.fact)]
         if not asked:
             return self._refusal(block, topic, rng, difficulty)
         statement = rng.choice(asked)
@@ -260,7 +165,7 @@ class DialogueWriter:
             s
             for p in block.passages
             for s in p.statements
-            if s.fact is not first.fact and self._is_asked(s.topic, s.fact)
+            if s.fact is not first.fact and self.facts.is_asked(s.topic, s.fact)
         ]
         if not others:
             return None
@@ -276,31 +181,67 @@ class DialogueWriter:
     def _refusal(
         self, block: Block, topic: Topic, rng: random.Random, difficulty: float
     ) -> Branch:
-        """Return a question without an answer, mostly a near miss of the same topic."""
+        """Return a question without an answer, mostly about the passages' subject."""
         told = [s for p in block.passages for s in p.statements]
+        branch = None
+        if rng.random() < NEAR_MISS_SHARE * difficulty:
+            branch = self._near_miss(block, topic, rng, difficulty)
+        elif rng.random() < 0.3 * difficulty:
+            branch = self._other_entity(told, rng, difficulty)
+        return branch or self._other_fact(block, told, topic, rng, difficulty)
+
+    def _near_miss(
+        self, block: Block, topic: Topic, rng: random.Random, difficulty: float
+    ) -> Branch | None:
+        """Return a question on the topic that none of its facts answers."""
+        lines = topic.held_out_near_misses if self.held_out else topic.near_misses
+        if not lines or not block.passages:
+            return None
+        line = rng.choice(lines)
+        values = {
+            name: slots.draw(topic, name, rng, self.held_out)
+            for name in slots.slots_in([line])
+        }
+        asked = dress(slots.fill(line, values), rng, difficulty)
+        return Branch(asked.text, "refusal: near miss", self.talk.refusal)
+
+    def _other_entity(
+        self, told: list[Statement], rng: random.Random, difficulty: float
+    ) -> Branch | None:
+        """Return a question for a fact that is told, but of something else."""
         twins = [
-            s for s in told if s.fact.asked_slots and self._is_asked(s.topic, s.fact)
+            s
+            for s in told
+            if s.fact.asked_slots and self.facts.is_asked(s.topic, s.fact)
         ]
-        if twins and rng.random() < 0.3 * difficulty:
-            twin = self._twin(rng.choice(twins), told, rng)
-            naming = (
-                [q for q in twin.fact.questions if slots.slots_in([q])] if twin else []
-            )
-            if twin and naming:
-                asked = dress(
-                    slots.fill(rng.choice(naming), twin.values), rng, difficulty
-                )
-                return Branch(asked.text, "refusal: other entity", self.talk.refusal)
+        twin = self.facts.twin(rng.choice(twins), told, rng) if twins else None
+        naming = [q for q in twin.fact.questions if slots.slots_in([q])] if twin else []
+        if twin is None or not naming:
+            return None
+        text = slots.fill(rng.choice(naming), twin.values)
+        asked = dress(text, rng, difficulty)
+        return Branch(asked.text, "refusal: other entity", self.talk.refusal)
+
+    def _other_fact(
+        self,
+        block: Block,
+        told: list[Statement],
+        topic: Topic,
+        rng: random.Random,
+        difficulty: float,
+    ) -> Branch:
+        """Return a question about a fact that no passage tells."""
         near = (
             topic if rng.random() < 0.65 else rng.choices(self.topics, self.weights)[0]
         )
         taken = {id(s.fact) for s in told}
         facts = [
-            f for f in near.facts if id(f) not in taken and self._is_asked(near, f)
+            f for f in near.facts if id(f) not in taken and self.facts.is_asked(near, f)
         ]
         if not facts:
-            return self._refusal(block, rng.choice(self.topics), rng, difficulty)
-        statement = self._state(near, rng.choice(facts), rng)
+            other = rng.choice(self.topics)
+            return self._refusal(block, other, rng, difficulty)
+        statement = self.facts.state(near, rng.choice(facts), rng)
         asked = dress(
             self._question(block, statement, rng, difficulty), rng, difficulty
         )
@@ -332,8 +273,8 @@ class DialogueWriter:
             if told and rng.random() < 0.5:
                 last = rng.choice(told)
             else:
-                facts = [f for f in topic.facts if self._is_told(topic, f)]
-                last = self._state(topic, rng.choice(facts), rng)
+                facts = [f for f in topic.facts if self.facts.is_told(topic, f)]
+                last = self.facts.state(topic, rng.choice(facts), rng)
             wordings = (
                 last.fact.held_out_questions if self.held_out else last.fact.questions
             )
@@ -355,7 +296,11 @@ class DialogueWriter:
             for s in p.statements
             if s.fact is earlier.fact and s.asked_values != earlier.asked_values
         ]
-        if not names or not twins or not self._is_asked(earlier.topic, earlier.fact):
+        if (
+            not names
+            or not twins
+            or not self.facts.is_asked(earlier.topic, earlier.fact)
+        ):
             return None
         rank, twin = rng.choice(twins)
         shape = rng.choice(
@@ -371,7 +316,3 @@ class DialogueWriter:
         )
         question = shape.format(twin.values[names[0]])
         return Branch(question, "follow-up", "", (twin.text,), (twin.id,), rank)
-
-
-def _length(sentences: list[str]) -> int:
-    return sum(len(sentence) + 1 for sentence in sentences)

@@ -44,13 +44,18 @@ class Fact:
 
 @dataclass(slots=True)
 class Topic:
-    """The facts of one area, with titles, sentences without a fact, and slots."""
+    """The facts of one area, with titles, sentences without a fact, and slots.
+
+    Near misses are questions on its subject that no fact answers.
+    """
 
     id: str
     titles: list[str] = field(default_factory=list)
     filler: list[str] = field(default_factory=list)
     slots: dict[str, list[str]] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
+    near_misses: list[str] = field(default_factory=list)
+    held_out_near_misses: list[str] = field(default_factory=list)
 
 
 def share_of(text: str, parts: int) -> int:
@@ -110,7 +115,12 @@ def _read_line(
 
 
 def _lists_of(topic: Topic) -> dict[str, list[str]]:
-    lists = {"titles": topic.titles, "filler": topic.filler}
+    lists = {
+        "titles": topic.titles,
+        "filler": topic.filler,
+        "n": topic.near_misses,
+        "N": topic.held_out_near_misses,
+    }
     if topic.facts:
         fact = topic.facts[-1]
         lists |= {

@@ -7,11 +7,8 @@ import pytest
 
 from inference.engine.marks import mark_messages
 from inference.lab.train.blocks import Block, Branch
-from inference.lab.train.dialogues import (
-    MAX_PASSAGE_CHARS,
-    DialogueWriter,
-    Split,
-)
+from inference.lab.train.dialogues import DialogueWriter
+from inference.lab.train.passages import MAX_PASSAGE_CHARS, Split
 from inference.lab.train.prompt_form import (
     answer_text,
     opening,
@@ -19,7 +16,7 @@ from inference.lab.train.prompt_form import (
     request,
 )
 from inference.lab.train.small_talk import load_small_talk
-from inference.lab.train.topics import is_unseen, load_topics
+from inference.lab.train.topics import Fact, Topic, is_unseen, load_topics
 
 TOPICS, TALK = load_topics(), load_small_talk()
 UNSEEN = {f"{t.id}/{f.id}" for t in TOPICS for f in t.facts if is_unseen(t, f)}
@@ -63,6 +60,24 @@ def test_what_is_refused_is_told_nowhere():
     told = [{s.id for p in k.passages for s in p.statements} for k, _ in refused]
     assert refused
     assert not any(set(b.facts) & t for (_, b), t in zip(refused, told, strict=True))
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_near_misses_are_refused_in_words_of_their_split(split: Split):
+    topic = Topic("wifi", ["Stores"], ["Come in."])
+    hours = Fact("hours", ["We open at {time}."], ["From {time}."], ["when"], ["hours"])
+    topic.facts = [hours]
+    topic.near_misses, topic.held_out_near_misses = ["is there wifi"], ["got internet"]
+    writer, rng = DialogueWriter([topic], TALK, split), random.Random(3)
+    blocks = [writer.write(rng, 1.0, 4) for _ in range(200)]
+    asked = {
+        branch.question.lower().strip("?!. ")
+        for block in blocks
+        for branch in block.branches
+        if branch.kind == "refusal: near miss" and branch.answer == TALK.refusal
+    }
+    assert ("is there wifi" in asked) is (split == "train")
+    assert ("got internet" in asked) is (split == "held_out")
 
 
 def test_every_refusal_is_the_same_sentence():

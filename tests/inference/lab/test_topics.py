@@ -20,6 +20,8 @@ slot colour: red | blue
 = returns
 titles: Returns | Sending back
 filler: We like you.
+n: who sews the {colour} ones
+N: is it warm
 
 ## window
 s: You have {days} to return a {colour} item.
@@ -40,6 +42,8 @@ def test_reads_titles_slots_and_facts():
     assert topic.titles == ["Returns", "Sending back"]
     assert topic.slots == {"colour": ["red", "blue"]}
     assert topic.facts[0].held_out_questions == ["{colour} deadline"]
+    assert topic.near_misses == ["who sews the {colour} ones"]
+    assert topic.held_out_near_misses == ["is it warm"]
 
 
 def test_asked_slots_are_those_of_the_questions():
