@@ -1,10 +1,11 @@
 """How close passages are to a question in meaning, where they share no word with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from django.conf import settings
+from numpy.typing import NDArray
 
 from inference.word_vectors import WordVectors, load_word_vectors
 from support.knowledge.sentences import split_lines
@@ -12,6 +13,9 @@ from support.knowledge.vocabulary import PassageText
 
 # Texts about different things are this close by chance.
 _CHANCE = 0.4
+
+# A search asks about its question twice; other threads may be searching meanwhile.
+_MAX_QUESTIONS = 16
 
 
 class MeaningIndex:
@@ -28,7 +32,11 @@ class MeaningIndex:
             texts += own
             owners += [number] * len(own)
         self._sentences = vectors.embed(texts)
+        self._row_of = {text: row for row, text in enumerate(texts)}
         self._owners = np.array(owners, dtype=np.intp)
+        self._embed_question = lru_cache(_MAX_QUESTIONS)(
+            lambda question: vectors.embed([question])[0]
+        )
 
     def closeness(self, question: str) -> dict[int, float]:
         """Return by passage how close its closest sentence is, from 0 to 1.
@@ -36,16 +44,33 @@ class MeaningIndex:
         Passages that are no closer than by chance are left out.
         """
         best = np.zeros(len(self._passage_ids), dtype=np.float32)
-        (asked,) = self._vectors.embed([question])
-        np.maximum.at(best, self._owners, self._sentences @ asked - _CHANCE)
-        close = np.flatnonzero(best)
-        return {self._passage_ids[i]: float(best[i] / (1 - _CHANCE)) for i in close}
+        close = _above_chance(self._sentences @ self._embed_question(question))
+        np.maximum.at(best, self._owners, close)
+        return {self._passage_ids[i]: float(best[i]) for i in np.flatnonzero(best)}
 
-    def sentence_closeness(self, question: str, sentences: list[str]) -> list[float]:
-        """Return how close each of some sentences is, from 0 to 1."""
-        (asked,) = self._vectors.embed([question])
-        close = (self._vectors.embed(sentences) @ asked - _CHANCE) / (1 - _CHANCE)
-        return [max(0.0, float(one)) for one in close]
+    def sentence_closeness(
+        self, question: str, sentences: Sequence[str]
+    ) -> list[float]:
+        """Return how close each of some sentences is, from 0 to 1.
+
+        Quicker for sentences of the passages, whose vectors are known: a passage that
+        has changed since they were computed is compared as it is now.
+        """
+        directions = self._read_directions(sentences)
+        close = _above_chance(directions @ self._embed_question(question))
+        return [float(one) for one in close]
+
+    def _read_directions(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        rows = [self._row_of[text] for text in sentences if text in self._row_of]
+        if len(rows) < len(sentences):
+            return self._vectors.embed(sentences)
+        return self._sentences[rows]
+
+
+def _above_chance(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return from 0 to 1 how much closer than by chance; 0 where it is no closer."""
+    close: NDArray[np.float32] = np.maximum(cosines - _CHANCE, 0) / (1 - _CHANCE)
+    return close
 
 
 @lru_cache(maxsize=1)

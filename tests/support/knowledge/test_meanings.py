@@ -1,17 +1,31 @@
 """Passages that mean the same in other words."""
 
 import numpy as np
+import pytest
 
 from inference.word_vectors import WordVectors
 from support.knowledge.index import open_memory_index
 from support.knowledge.meanings import MeaningIndex, bundled_vectors
 from support.knowledge.searcher import build_memory_searcher
+from support.knowledge.sentences import split_lines
 from support.knowledge.vocabulary import PassageText
 
 VECTORS = WordVectors(
     ["voucher", "gift", "parcel"],
     np.array([[1, 0], [0.95, 0.05], [0, 1]], dtype=np.float32),
 )
+
+
+class CountingVectors(WordVectors):
+    """Keeps what it is asked to embed."""
+
+    def __init__(self):
+        super().__init__(["voucher", "parcel"], np.eye(2, dtype=np.float32))
+        self.embedded = []
+
+    def embed(self, texts):
+        self.embedded += (texts := list(texts))
+        return super().embed(texts)
 
 
 def passage(number, heading, text):
@@ -48,6 +62,35 @@ def test_sentences_are_compared_one_by_one():
     near, far = INDEX.sentence_closeness("voucher", ["A gift.", "A parcel."])
     assert near > 0.9
     assert far == 0
+
+
+def test_no_sentences_are_close_to_nothing():
+    assert INDEX.sentence_closeness("voucher", []) == []
+
+
+def test_sentences_of_the_passages_are_as_close_as_if_they_were_unknown(samples):
+    passages = list(samples.searcher.read(samples.slug_of))
+    sentences = [text for one in passages for text in split_lines(one.text)]
+    question = "can I send a tent back that I have used"
+    known, unknown = (
+        MeaningIndex(bundled_vectors(), those).sentence_closeness(question, sentences)
+        for those in (passages, [])
+    )
+    assert known == pytest.approx(unknown, abs=1e-6)
+    assert any(known)
+
+
+def test_a_changed_sentence_is_compared_as_it_is_now():
+    sentences = ["Parcel.", "A voucher for you."]
+    assert INDEX.sentence_closeness("voucher", sentences) == pytest.approx([0, 1])
+
+
+def test_questions_and_passages_are_embedded_once():
+    vectors = CountingVectors()
+    index = MeaningIndex(vectors, [passage(1, "", "A voucher. A parcel.")])
+    index.closeness("which voucher?")
+    index.sentence_closeness("which voucher?", ["A parcel.", "A voucher."])
+    assert vectors.embedded == ["A voucher.", "A parcel.", "which voucher?"]
 
 
 def test_the_bundled_vectors_know_what_customers_call_things():

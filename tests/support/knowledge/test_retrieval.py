@@ -85,6 +85,22 @@ def test_a_changed_article_is_found_by_its_new_words(article):
     assert retrieve("does wool keep warm")[0].text == "Wool keeps warm."
 
 
+def test_a_changed_passage_is_scored_like_a_new_one(article):
+    retrieve(QUESTION)
+    article.body = article.body.replace("$9", "$7 to fix. Pegs are cheaper")
+    save_article(article)
+    changed = retrieve(QUESTION)[0]
+    delete_article(article)
+    make_article(body=article.body)
+    new = retrieve(QUESTION)[0]
+    assert (
+        changed.text == new.text == "A broken pole costs $7 to fix. Pegs are cheaper."
+    )
+    assert [one.score for one in changed.sentences] == pytest.approx(
+        [one.score for one in new.sentences], abs=1e-6
+    )
+
+
 @pytest.mark.usefixtures("article")
 def test_a_small_change_of_one_article_renews_the_vocabulary():
     assert retrieve("zorbs") == []
