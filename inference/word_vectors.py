@@ -50,6 +50,11 @@ class WordVectors:
         )
         return directions
 
+    def closeness(self, question: str, sentences: Iterable[str]) -> list[float]:
+        """Return how close each sentence is to a question, from 0 to 1."""
+        (asked,) = self.embed([question])
+        return [max(0.0, float(one)) for one in self.embed(sentences) @ asked]
+
 
 def save_word_vectors(
     path: Path, words: Iterable[str], vectors: NDArray[np.float32]

@@ -4,6 +4,10 @@
 held-out names, and, in a second part, about facts that were left out of training as a
 whole. A question counts as answered when the right sentence is in the answer word for
 word.
+
+With `--words FILE --lean L --doubt D` every sentence comes with a weight, as retrieval
+gives one at run time: here how close it is to the question by the word vectors of the
+file. Without, the model is on its own.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import argparse
 import json
 import random
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from inference.lab.reader import Reader, open_reader
@@ -22,6 +26,8 @@ from inference.lab.train.passages import Split
 from inference.lab.train.prompt_form import request
 from inference.lab.train.small_talk import SmallTalk, load_small_talk
 from inference.lab.train.topics import load_topics
+from inference.types import CompletionRequest, Quotable
+from inference.word_vectors import WordVectors, load_word_vectors
 
 QUESTIONS_PER_BLOCK = 2
 
@@ -52,14 +58,32 @@ def build_dialogues(split: Split, number: int, seed: int) -> list[tuple[Block, B
 
 
 def measure(
-    read: Reader, dialogues: list[tuple[Block, Branch]], talk: SmallTalk
+    read: Reader,
+    dialogues: list[tuple[Block, Branch]],
+    talk: SmallTalk,
+    vectors: WordVectors | None = None,
 ) -> list[Outcome]:
-    """Return the outcome of every dialogue."""
-    answers = read([request(block, branch) for block, branch in dialogues])
+    """Return the outcome of every dialogue, with weights if there are vectors."""
+    requests = [request(block, branch) for block, branch in dialogues]
+    if vectors:
+        asked = (branch.question for _, branch in dialogues)
+        pairs = zip(requests, asked, strict=True)
+        requests = [weigh(one, question, vectors) for one, question in pairs]
+    answers = read(requests)
     return [
         judge(block, branch, answer, talk)
         for (block, branch), answer in zip(dialogues, answers, strict=True)
     ]
+
+
+def weigh(
+    request: CompletionRequest, question: str, vectors: WordVectors
+) -> CompletionRequest:
+    """Return the request with the closeness of its sentences as their weights."""
+    texts = [sentence.text for sentence in request.quotable]
+    close = vectors.closeness(question, texts)
+    weighed = (Quotable(text, one) for text, one in zip(texts, close, strict=True))
+    return replace(request, quotable=tuple(weighed))
 
 
 def judge(block: Block, branch: Branch, answer: str, talk: SmallTalk) -> Outcome:
@@ -179,20 +203,28 @@ def main() -> None:
     parser.add_argument("--dialogues", type=int, default=600)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--words", type=Path, help="word vectors to weigh with")
+    parser.add_argument("--lean", type=float, default=0.0)
+    parser.add_argument("--doubt", type=float, default=0.0)
     parser.add_argument(
         "--outcomes",
         type=Path,
         help="write every question and answer here, as JSON lines",
     )
     arguments = parser.parse_args()
-    read, talk = open_reader(arguments.model, arguments.threads), load_small_talk()
+    read = open_reader(
+        arguments.model, arguments.threads, arguments.lean, arguments.doubt
+    )
+    talk = load_small_talk()
+    vectors = load_word_vectors(arguments.words) if arguments.words else None
     everything: list[Outcome] = []
     parts: tuple[tuple[Split, str, int], ...] = (
         ("held_out", "Known facts in unseen words", arguments.dialogues),
         ("unseen_facts", "Unseen facts", arguments.dialogues // 2),
     )
     for split, title, number in parts:
-        outcomes = measure(read, build_dialogues(split, number, arguments.seed), talk)
+        dialogues = build_dialogues(split, number, arguments.seed)
+        outcomes = measure(read, dialogues, talk, vectors)
         print_report(title, outcomes)
         everything += outcomes
     if arguments.outcomes:

@@ -12,12 +12,23 @@ from inference.types import CompletionRequest
 Reader = Callable[[Sequence[CompletionRequest]], list[str]]
 
 
-def open_reader(path: Path, num_threads: int | None = None) -> Reader:
+def open_reader(
+    path: Path,
+    num_threads: int | None = None,
+    quote_lean: float = 0.0,
+    quote_doubt: float = 0.0,
+) -> Reader:
     """Return a function that answers requests as the demo does, in their order.
 
     It raises the engine's own error for a prompt that is too long.
     """
-    config = EngineConfig(str(path), num_threads=num_threads, quotes=True)
+    config = EngineConfig(
+        str(path),
+        num_threads=num_threads,
+        quotes=True,
+        quote_lean=quote_lean,
+        quote_doubt=quote_doubt,
+    )
     engine = Engine(LlamaRunner(config), config)
 
     def read(requests: Sequence[CompletionRequest]) -> list[str]:

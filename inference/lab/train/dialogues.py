@@ -18,8 +18,12 @@ from inference.lab.train.topics import Fact, Topic
 # Where retrieval put the right passage on the questions tried: first, second, third.
 RANK_WEIGHTS = (0.70, 0.18, 0.12)
 REFUSAL_SHARE = 0.24
-# Of the refusals: questions written as near misses of the topic.
+# Of the refusals: questions written as near misses of the topic, and, of the others,
+# those that name another thing than the passages do. These are learned last, so that
+# training has more of them than the evaluation.
 NEAR_MISS_SHARE = 0.35
+OTHER_ENTITY_SHARE = 0.3
+DRILLED_OTHER_ENTITY_SHARE = 0.6
 SMALL_TALK_SHARE = 0.09
 TWO_FACTS_SHARE = 0.05
 
@@ -76,6 +80,14 @@ class DialogueWriter:
         other = slots.fill(rng.choice(fact.statements), statement.values)
         asked = dress(questions[0], rng, 0.7).text
         return [asked, statement.text, questions[1], other]
+
+    def write_near_misses(self, rng: random.Random) -> list[str]:
+        """Return the near misses of all topics for training, with values filled in."""
+        return [
+            slots.fill(line, slots.draw_all(topic, [line], rng))
+            for topic in self.all_topics
+            for line in topic.near_misses
+        ]
 
     # --- the block ---
 
@@ -183,10 +195,11 @@ class DialogueWriter:
     ) -> Branch:
         """Return a question without an answer, mostly about the passages' subject."""
         told = [s for p in block.passages for s in p.statements]
+        share = OTHER_ENTITY_SHARE if self.held_out else DRILLED_OTHER_ENTITY_SHARE
         branch = None
         if rng.random() < NEAR_MISS_SHARE * difficulty:
             branch = self._near_miss(block, topic, rng, difficulty)
-        elif rng.random() < 0.3 * difficulty:
+        elif rng.random() < share * difficulty:
             branch = self._other_entity(told, rng, difficulty)
         return branch or self._other_fact(block, told, topic, rng, difficulty)
 
@@ -198,10 +211,7 @@ class DialogueWriter:
         if not lines or not block.passages:
             return None
         line = rng.choice(lines)
-        values = {
-            name: slots.draw(topic, name, rng, self.held_out)
-            for name in slots.slots_in([line])
-        }
+        values = slots.draw_all(topic, [line], rng, self.held_out)
         asked = dress(slots.fill(line, values), rng, difficulty)
         return Branch(asked.text, "refusal: near miss", self.talk.refusal)
 

@@ -108,13 +108,9 @@ class PassageWriter:
 
     def state(self, topic: Topic, fact: Fact, rng: random.Random) -> Statement:
         """Return a fact in one of its wordings, with values drawn."""
-        names = slots.slots_in(
-            fact.statements
-            + fact.held_out_statements
-            + fact.questions
-            + fact.held_out_questions
-        )
-        values = {name: slots.draw(topic, name, rng, self._held_out) for name in names}
+        told = fact.statements + fact.held_out_statements
+        asked = fact.questions + fact.held_out_questions
+        values = slots.draw_all(topic, told + asked, rng, self._held_out)
         wordings = fact.statements
         if self._split == "held_out" and rng.random() < 0.7:
             wordings = fact.held_out_statements

@@ -72,6 +72,13 @@ def draw(topic: Topic, slot: str, rng: random.Random, held_out: bool) -> str:
     return value
 
 
+def draw_all(
+    topic: Topic, texts: list[str], rng: random.Random, held_out: bool = False
+) -> dict[str, str]:
+    """Return a value for every slot of some texts."""
+    return {name: draw(topic, name, rng, held_out) for name in slots_in(texts)}
+
+
 def fill(text: str, values: dict[str, str]) -> str:
     """Return the text with its slots replaced; one at the start gets a capital."""
     filled = SLOT.sub(lambda match: values[match[1] + match[2]], text)

@@ -80,6 +80,13 @@ def test_near_misses_are_refused_in_words_of_their_split(split: Split):
     assert ("got internet" in asked) is (split == "held_out")
 
 
+def test_all_near_misses_of_training_can_be_written_out():
+    writer = DialogueWriter(TOPICS, TALK)
+    texts = writer.write_near_misses(random.Random(1))
+    assert len(texts) == sum(len(t.near_misses) for t in TOPICS) > 1000
+    assert not any("{" in text for text in texts)
+
+
 def test_every_refusal_is_the_same_sentence():
     assert {b.answer for _, b in of_kind("refusal")} == {TALK.refusal}
 

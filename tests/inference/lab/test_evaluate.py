@@ -1,10 +1,15 @@
 """Judging answers."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 
 from inference.lab.evaluate import build_dialogues, judge, measure, summarise
-from inference.lab.train.blocks import Block, Branch
+from inference.lab.train.blocks import Block, Branch, Passage
 from inference.lab.train.small_talk import load_small_talk
+from inference.types import CompletionRequest
+from inference.word_vectors import WordVectors
 
 TALK = load_small_talk()
 EMPTY = Block("", [], [])
@@ -39,6 +44,19 @@ def test_a_reader_that_repeats_what_is_expected_is_always_right():
     dialogues = build_dialogues("held_out", 60, seed=1)
     outcomes = measure(lambda _: [b.answer for _, b in dialogues], dialogues, TALK)
     assert all(outcome.correct for outcome in outcomes)
+
+
+def test_sentences_weigh_as_much_as_they_are_close_to_the_question():
+    block = Block("", [], [Passage("Shop", ["We sell tents.", "Parking is free."], [])])
+    vectors = WordVectors(["parking", "tents"], np.eye(2, dtype=np.float32))
+    seen: list[CompletionRequest] = []
+
+    def read(requests: Sequence[CompletionRequest]) -> list[str]:
+        seen.extend(requests)
+        return ["" for _ in requests]
+
+    measure(read, [(block, Branch("parking?", "refusal"))], TALK, vectors)
+    assert [sentence.weight for sentence in seen[0].quotable] == [0.0, 1.0]
 
 
 def test_a_refused_fact_counts_as_a_false_refusal():
