@@ -1115,6 +1115,7 @@
       document.body.append(this.view.host);
       if (this.memory.tab.draft) this.view.setText(this.memory.tab.draft);
       this.conversation = this.memory.shared.conversation;
+      for (const entry of this.transcript.outbox) this.expectDelivery(entry);
       if (this.memory.shared.renewal || this.transcript.outbox.length) this.connection.start();
       if (this.memory.tab.open || this.opensAtOnce) this.show(false);
       this.changed();
@@ -1191,9 +1192,10 @@
       this.emit("sent", { content });
     }
 
+    /** Send a text again at once; on a new socket if this one owes an acknowledgement. */
     retry(entry) {
-      entry.state = "pending";
       this.expectDelivery(entry);
+      if (this.connection.isReady && this.transcript.outbox[0].sentAt) this.connection.restart();
       this.connection.start(true);
       this.outboxChanged();
     }
@@ -1260,8 +1262,9 @@
       }, ACK_WAIT_MS);
     }
 
-    /** Show a text as not sent when it takes too long; it is still sent when the connection is back. */
+    /** Show a text as pending, and as not sent when it takes too long; it is still sent when the connection is back. */
     expectDelivery(entry) {
+      entry.state = "pending";
       clearTimeout(entry.timer);
       entry.timer = setTimeout(() => this.giveUp(entry), FAILED_AFTER_MS);
     }
@@ -1356,7 +1359,7 @@
       this.changed();
       if (Date.now() < this.limitedUntil) return;
       clearInterval(this.countdown);
-      for (const entry of this.transcript.outbox) entry.state = "pending";
+      for (const entry of this.transcript.outbox) this.expectDelivery(entry);
       this.outboxChanged();
     }
 
