@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 
 from inference.models import Backend, BackendKind, Price
 from support.models import Attempt, AttemptOutcome
-from tests.factories import contents, make_backend, make_conversation, make_site
+from tests.factories import contents, make_backend
 from tests.inference.backends.openai_stand_in import (
     COUNTS,
     KEY,
@@ -42,11 +42,6 @@ def cloud(provider):
     )
     Price.objects.create(backend=row, input_usd_per_mtok=1000, output_usd_per_mtok=2000)
     return row
-
-
-@pytest.fixture
-def conversation(db):
-    return make_conversation(make_site(allowed_origins="https://shop.example"))
 
 
 @pytest.fixture
