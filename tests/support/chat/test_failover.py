@@ -12,7 +12,6 @@ from tests.inference.backends.openai_stand_in import (
     COUNTS,
     KEY,
     WHOLE,
-    OpenAIStandIn,
     head,
     refusal,
     say,
@@ -21,13 +20,6 @@ from tests.inference.backends.openai_stand_in import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CUT = [head(), say("Half an"), 0.2]
-
-
-@pytest.fixture
-def provider():
-    stand_in = OpenAIStandIn()
-    yield stand_in
-    stand_in.close()
 
 
 @pytest.fixture
