@@ -1700,8 +1700,7 @@
     :host([data-position="left"]) :is(.launcher, .panel, .teaser) { left: var(--side); right: auto; transform-origin: 0 100%; }
     :host([data-position="right"]) :is(.launcher, .panel, .teaser) { right: var(--side); left: auto; transform-origin: 100% 100%; }
 
-    .header { display: flex; align-items: center; gap: 12px; flex: none; padding: var(--padding) calc(var(--padding) * 0.75) var(--padding) calc(var(--padding) * 1.125); color: var(--on-accent); background: radial-gradient(120% 180% at 0% 0%, color-mix(in oklab, var(--accent) 86%, white), transparent 60%), var(--accent); }
-    [dir="rtl"] .header { padding: var(--padding) calc(var(--padding) * 1.125) var(--padding) calc(var(--padding) * 0.75); }
+    .header { display: flex; align-items: center; gap: 12px; flex: none; padding-block: var(--padding); padding-inline: calc(var(--padding) * 1.125) calc(var(--padding) * 0.75); color: var(--on-accent); background: radial-gradient(120% 180% at 0% 0%, color-mix(in oklab, var(--accent) 86%, white), transparent 60%), var(--accent); }
     .header .avatar { position: relative; width: 42px; height: 42px; background-color: color-mix(in oklab, var(--accent) 70%, white); border: 2px solid rgb(255 255 255 / 0.28); }
     .header .avatar .icon { width: 26px; height: 26px; }
     .titles { flex: 1; min-width: 0; }
