@@ -6,14 +6,19 @@ other languages they know nothing, and say so with zeros.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Texts about different things are this close by chance.
-CHANCE = 0.3
+# A sentence of a prompt is this close to a question by chance.
+CHANCE = 0.2
+
+# A shorter word that is not known is another word, not a known one misspelt.
+_LEAST_MISSPELT_LETTERS = 5
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -53,15 +58,57 @@ class WordVectors:
         )
         return directions
 
+    def embed_question(self, question: str) -> NDArray[np.float32]:
+        """Return (dimensions,): the direction of a text that may hold typos."""
+        words = [self._correct(word) for word in read_words(question)]
+        direction: NDArray[np.float32] = self.embed([" ".join(words)])[0]
+        return direction
+
     def closeness(self, question: str, sentences: Iterable[str]) -> list[float]:
         """Return how close each sentence is to a question, from 0 (chance) to 1."""
-        (asked,) = self.embed([question])
+        asked = self.embed_question(question)
         return [float(one) for one in above_chance(self.embed(sentences) @ asked)]
 
+    def _correct(self, word: str) -> str:
+        """Return the known word that an unknown one is a letter away from, if any.
 
-def above_chance(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        A letter too many, too few, another, or two swapped. Of several, the one with
+        the same first letter and the same letters comes first.
+        """
+        if word in self._row_of or len(word) < _LEAST_MISSPELT_LETTERS:
+            return word
+        near = {
+            known for part in _without_one(word) for known in self._near.get(part, ())
+        }
+        close = [known for known in near if abs(len(known) - len(word)) <= 1]
+        letters = sorted(word)
+        return min(
+            close,
+            key=lambda known: (known[0] != word[0], sorted(known) != letters, known),
+            default=word,
+        )
+
+    @cached_property
+    def _near(self) -> dict[str, list[str]]:
+        """Known words by what is left of them without a letter (symmetric deletes)."""
+        near = defaultdict[str, list[str]](list)
+        for known in self._row_of:
+            if len(known) >= _LEAST_MISSPELT_LETTERS - 1:
+                for part in _without_one(known):
+                    near[part].append(known)
+        return dict(near)
+
+
+def _without_one(word: str) -> set[str]:
+    """Return the word, and what is left of it without each of its letters."""
+    return {word} | {word[:at] + word[at + 1 :] for at in range(len(word))}
+
+
+def above_chance(
+    cosines: NDArray[np.float32], chance: float = CHANCE
+) -> NDArray[np.float32]:
     """Return from 0 to 1 how much closer than by chance; 0 where it is no closer."""
-    close: NDArray[np.float32] = np.maximum(cosines - CHANCE, 0) / (1 - CHANCE)
+    close: NDArray[np.float32] = np.maximum(cosines - chance, 0) / (1 - chance)
     return close
 
 

@@ -11,6 +11,9 @@ from inference.word_vectors import WordVectors, above_chance, load_word_vectors
 from support.knowledge.sentences import split_lines
 from support.knowledge.vocabulary import PassageText
 
+# The closest of very many sentences is this close by chance.
+_CHANCE = 0.3
+
 # A search asks about its question twice; other threads may be searching meanwhile.
 _MAX_QUESTIONS = 16
 
@@ -31,9 +34,7 @@ class MeaningIndex:
         self._sentences = vectors.embed(texts)
         self._row_of = {text: row for row, text in enumerate(texts)}
         self._owners = np.array(owners, dtype=np.intp)
-        self._embed_question = lru_cache(_MAX_QUESTIONS)(
-            lambda question: vectors.embed([question])[0]
-        )
+        self._embed_question = lru_cache(_MAX_QUESTIONS)(vectors.embed_question)
 
     def closeness(self, question: str) -> dict[int, float]:
         """Return by passage how close its closest sentence is, from 0 to 1.
@@ -41,7 +42,8 @@ class MeaningIndex:
         Passages that are no closer than by chance are left out.
         """
         best = np.zeros(len(self._passage_ids), dtype=np.float32)
-        close = above_chance(self._sentences @ self._embed_question(question))
+        asked = self._embed_question(question)
+        close = above_chance(self._sentences @ asked, _CHANCE)
         np.maximum.at(best, self._owners, close)
         return {self._passage_ids[i]: float(best[i]) for i in np.flatnonzero(best)}
 

@@ -43,7 +43,7 @@ _PHRASE_WEIGHT = 0.3
 _RELATED_PHRASE_WEIGHT = 0.2
 _KIND_BONUS = 0.12
 _CLOSENESS_WEIGHT = 0.5
-_SENTENCE_CLOSENESS_WEIGHT = 0.4
+_SENTENCE_CLOSENESS_WEIGHT = 1.0
 # Added, since the one sentence with the price need not share a word with the question.
 _KIND_SCORE = 0.1
 

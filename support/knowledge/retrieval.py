@@ -30,7 +30,7 @@ MIN_SHARE = 0.7
 
 
 # A sentence is judged by its own words and by how well its passage fits.
-_PASSAGE_SHARE = 2.0
+_PASSAGE_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,13 +70,14 @@ def learn_meanings(
     vocabulary: int,
     width: int,
     num_steps: int = NUM_STEPS,
+    seed: int = 5,
 ) -> Tensor:
     """Return (vocabulary, width): meanings of all tokens, 1 long on average.
 
     `encode` turns a text into tokens below `vocabulary`: pieces or whole words.
     """
-    rng = random.Random(5)
-    torch.manual_seed(5)
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
     facts = _write_texts(writer, encode, rng)
     near_misses = [encode(text) for text in writer.write_near_misses(rng)]
     matcher = Matcher(vocabulary, width)

@@ -19,7 +19,12 @@ PROMPT = (
     "do not answer the question, say so and offer a person."
 )
 # Chosen on tests/support/development_questions.jsonl; docs/measurements.md
-BUNDLED_OPTIONS = {"quotes": True, "quote_lean": 16.0, "quote_also_from": 0.02}
+BUNDLED_OPTIONS = {
+    "quotes": True,
+    "quote_lean": 14.0,
+    "quote_doubt": 0.3,
+    "quote_also_from": 0.02,
+}
 QUESTIONS = """\
 How long do I have to return something?
 What does delivery cost?
