@@ -26,6 +26,24 @@ def test_a_text_without_a_known_word_is_close_to_nothing():
     assert similarity(VECTORS, "", "") == 0
 
 
+@pytest.mark.parametrize("typo", ["refnud", "refun", "reffund", "regund", "REFUMD"])
+def test_a_question_may_misspell_a_word_by_a_letter(typo):
+    assert VECTORS.closeness(f"my {typo}", ["refund", "tent"]) == [
+        pytest.approx(1),
+        0,
+    ]
+
+
+@pytest.mark.parametrize("word", ["tend", "rfeudn", "mo"])
+def test_what_is_further_away_is_not_corrected(word):
+    assert VECTORS.closeness(word, ["refund", "tent", "money"]) == [0, 0, 0]
+
+
+def test_of_two_near_words_the_one_with_the_same_letters_is_meant():
+    vectors = WordVectors(["forms", "fromm"], np.eye(2, dtype=np.float32))
+    assert vectors.closeness("froms", ["forms", "fromm"]) == [1.0, 0.0]
+
+
 def test_no_texts_are_no_rows():
     assert VECTORS.embed([]).shape == (0, 3)
 
