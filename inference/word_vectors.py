@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 # A sentence of a prompt is this close to a question by chance.
 CHANCE = 0.2
 
+# What a name of the question in a sentence, or its absence, is worth.
+_NAME_WEIGHT = 0.1
+
 # A shorter word that is not known is another word, not a known one misspelt.
 _LEAST_MISSPELT_LETTERS = 5
 
 _WORD = re.compile(r"[a-z]+")
+_NAME = re.compile(r"[a-z][a-z0-9]{2,}")
 
 
 def read_words(text: str) -> list[str]:
@@ -65,9 +69,30 @@ class WordVectors:
         return direction
 
     def closeness(self, question: str, sentences: Iterable[str]) -> list[float]:
-        """Return how close each sentence is to a question, from 0 (chance) to 1."""
+        """Return how close each sentence is to a question, from 0 (chance) to 1.1."""
+        texts = list(sentences)
         asked = self.embed_question(question)
-        return [float(one) for one in above_chance(self.embed(sentences) @ asked)]
+        return self.mind_names(question, texts, above_chance(self.embed(texts) @ asked))
+
+    def mind_names(
+        self, question: str, sentences: Iterable[str], closeness: NDArray[np.float32]
+    ) -> list[float]:
+        """Return the closeness of sentences with regard to names in the question.
+
+        Words that are not known, whatever the typo, are mostly names: of a product, a
+        place. A sentence that has one is closer, one that has none is less close.
+        """
+        names = [
+            word
+            for word in _NAME.findall(question.lower())
+            if self._correct(word) not in self._row_of
+        ]
+        if not names:
+            return [float(one) for one in closeness]
+        lowered = (sentence.lower() for sentence in sentences)
+        has_name = np.array([any(name in text for name in names) for text in lowered])
+        shifts = np.where(has_name, _NAME_WEIGHT, -_NAME_WEIGHT)
+        return [max(0.0, float(one)) for one in closeness + shifts]
 
     def _correct(self, word: str) -> str:
         """Return the known word that an unknown one is a letter away from, if any.

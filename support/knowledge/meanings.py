@@ -50,14 +50,14 @@ class MeaningIndex:
     def sentence_closeness(
         self, question: str, sentences: Sequence[str]
     ) -> list[float]:
-        """Return how close each of some sentences is, from 0 to 1.
+        """Return how close each of some sentences is, from 0 to 1.1 with a name.
 
         Quicker for sentences of the passages, whose vectors are known: a passage that
         has changed since they were computed is compared as it is now.
         """
         directions = self._read_directions(sentences)
         close = above_chance(directions @ self._embed_question(question))
-        return [float(one) for one in close]
+        return self._vectors.mind_names(question, sentences, close)
 
     def _read_directions(self, sentences: Sequence[str]) -> NDArray[np.float32]:
         rows = [self._row_of[text] for text in sentences if text in self._row_of]

@@ -44,6 +44,15 @@ def test_of_two_near_words_the_one_with_the_same_letters_is_meant():
     assert vectors.closeness("froms", ["forms", "fromm"]) == [1.0, 0.0]
 
 
+def test_a_sentence_with_a_name_of_the_question_is_closer():
+    close = VECTORS.closeness("refund for a Kibo", ["refund", "Kibo: refund", "tent"])
+    assert close == [pytest.approx(0.9), pytest.approx(1.1), 0]
+
+
+def test_a_misspelt_word_is_no_name():
+    assert VECTORS.closeness("refnud", ["refund"]) == [pytest.approx(1)]
+
+
 def test_no_texts_are_no_rows():
     assert VECTORS.embed([]).shape == (0, 3)
 
