@@ -82,15 +82,16 @@ class WordVectors:
         Words that are not known, whatever the typo, are mostly names: of a product, a
         place. A sentence that has one is closer, one that has none is less close.
         """
-        names = [
+        names = {
             word
             for word in _NAME.findall(question.lower())
             if self._correct(word) not in self._row_of
-        ]
+        }
         if not names:
             return [float(one) for one in closeness]
-        lowered = (sentence.lower() for sentence in sentences)
-        has_name = np.array([any(name in text for name in names) for text in lowered])
+        has_name = np.array(
+            [not names.isdisjoint(_NAME.findall(text.lower())) for text in sentences]
+        )
         shifts = np.where(has_name, _NAME_WEIGHT, -_NAME_WEIGHT)
         return [max(0.0, float(one)) for one in closeness + shifts]
 

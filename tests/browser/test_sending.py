@@ -142,6 +142,13 @@ def press(chat: Chat, label: str) -> None:
     unsent(chat).locator(".choice").filter(has_text=label).click()
 
 
+def retry(chat: Chat, wire: Wire) -> None:
+    """Try again now that the way is free, and let time go on."""
+    wire.mend()
+    press(chat, "Try again")
+    chat.page.clock.resume()
+
+
 def stored_turns(server: Server, question: str) -> list[tuple]:
     """Return client id and outcome of every turn whose question is this."""
     return server.execute(
@@ -156,9 +163,7 @@ def stored_turns(server: Server, question: str) -> list[tuple]:
 def test_retry_is_answered_once(chat, wire, server, fault):
     question = f"{QUESTION} ({fault})"
     lose_message(chat, wire, fault, question)
-    wire.mend()
-    press(chat, "Try again")
-    chat.page.clock.resume()
+    retry(chat, wire)
     expect(chat.answers).to_have_text(["We do.", "We do."])
     expect(chat.find(".row[data-state=stored][data-role=user]")).to_have_count(2)
     transcript = chat.transcript()
@@ -192,9 +197,7 @@ def test_retry_after_a_reload_is_answered_once(chat, wire, server):
     expect(chat.panel).to_be_visible()
     pass_time(chat, FAILED_AFTER_MS)
     expect(unsent(chat)).to_contain_text("Not sent yet")
-    wire.mend()
-    press(chat, "Try again")
-    chat.page.clock.resume()
+    retry(chat, wire)
     expect(chat.answers).to_have_count(2)
     assert chat.transcript()[3:] == [question, "We do."]
     assert stored_turns(server, question) == [(wire.client_ids[1], "answered")]
@@ -209,9 +212,7 @@ def test_message_that_had_to_wait_can_be_retried_too(chat, wire):
     wait_until(chat, lambda: wire.num_lost == 2)
     pass_time(chat, FAILED_AFTER_MS)
     expect(unsent(chat)).to_contain_text("Not sent yet")
-    wire.mend()
-    press(chat, "Try again")
-    chat.page.clock.resume()
+    retry(chat, wire)
     expect(chat.answers).to_have_count(2)
 
 

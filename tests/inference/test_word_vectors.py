@@ -49,6 +49,11 @@ def test_a_sentence_with_a_name_of_the_question_is_closer():
     assert close == [pytest.approx(0.9), pytest.approx(1.1), 0]
 
 
+def test_a_part_of_a_word_is_not_its_name():
+    close = VECTORS.closeness("refund Kib", ["refund of a Kibo"])
+    assert close == [pytest.approx(0.9)]
+
+
 def test_a_misspelt_word_is_no_name():
     assert VECTORS.closeness("refnud", ["refund"]) == [pytest.approx(1)]
 
