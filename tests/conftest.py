@@ -5,6 +5,7 @@ import pytest
 from inference import registry
 from support.chat import rate_limits
 from support.chat.reply_buffer import reply_buffer
+from tests.services import postgres_url, redis_url  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)

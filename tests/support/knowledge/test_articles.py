@@ -1,6 +1,6 @@
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from support.knowledge.articles import delete_article, save_article
 from support.knowledge.index import SqliteIndex
@@ -67,7 +67,7 @@ def test_nothing_is_stored_when_the_index_is_gone():
     with connection.cursor() as cursor:
         cursor.execute(SqliteIndex.DROP)
     article.title = "Changed"
-    with pytest.raises(OperationalError):
+    with pytest.raises(DatabaseError):
         save_article(article)
     assert Article.objects.get().title == "Tents"
 
