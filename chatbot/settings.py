@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environ import FileAwareEnv
+from kombu.entity import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -24,7 +25,7 @@ class _Env(FileAwareEnv):  # type: ignore[misc]  # environ has no types
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().get_value(var, *args, **kwargs)
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # OSError: the file of NAME_FILE
             raise ImproperlyConfigured(f"{var}: {error}") from error
 
 
@@ -130,6 +131,7 @@ TEMPLATES = [
     }
 ]
 
+DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=24)
 DATABASES = {
     "default": env.db_url_config(
         env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
@@ -143,6 +145,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
     }
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # What the address sets goes first. Nothing may wait for ever: a frame that cannot
+    # be stored is refused and sent again.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 3,
+        "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s",
+        # a thread that finds no connection free waits for 5 s
+        "pool": {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5.0},
+    } | DATABASES["default"].get("OPTIONS", {})
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
@@ -189,28 +201,78 @@ CONTENT_SECURITY_POLICY = {
 
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
 
-# Channels and Celery
+# Between processes. REDIS_URL turns it all on; each may be set alone. In memory it
+# reaches no other process, which is for the embedded worker.
 
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels.layers.InMemoryChannelLayer",
-        # the default of 100 drops frames of a fast model without an error
-        "CONFIG": {"capacity": 5000},
+REDIS_URL = env.str("REDIS_URL", default="")
+CHANNEL_LAYER_URL = env.str("CHANNEL_LAYER_URL", default="") or REDIS_URL or "memory://"
+REPLY_BUFFER_URL = env.str("REPLY_BUFFER_URL", default="") or REDIS_URL or "memory://"
+RATE_LIMIT_STORAGE_URL = (
+    env.str("RATE_LIMIT_STORAGE_URL", default="") or REDIS_URL or "memory://"
+)
+CELERY_BROKER_URL = (
+    env.str("CELERY_BROKER_URL", default="") or REDIS_URL or "memory://localhost//"
+)
+
+if CHANNEL_LAYER_URL.startswith("memory:"):
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            # the default of 100 drops frames of a fast model without an error
+            "CONFIG": {"capacity": 5000},
+        }
     }
-}
+else:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "support.chat.layer.PatientLayer",
+            "CONFIG": {
+                "hosts": [
+                    {
+                        "address": CHANNEL_LAYER_URL,
+                        "socket_timeout": 2,
+                        "socket_connect_timeout": 1,
+                        "socket_keepalive": True,
+                    }
+                ]
+            },
+        }
+    }
 
+TURN_DEADLINE_S = env.int("TURN_DEADLINE_S", default=60)
 EMBEDDED_WORKER = env.bool("EMBEDDED_WORKER", default=True)
 WORKER_THREADS = env.int("WORKER_THREADS", default=16)
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost//")
-# at the default polling interval the in-memory broker needs 4.4 s for a job
-CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+SHUTDOWN_GRACE_S = env.float("SHUTDOWN_GRACE_S", default=6.0)
+if CELERY_BROKER_URL.startswith("memory:"):
+    # at the default polling interval the in-memory broker needs 4.4 s for a job
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"polling_interval": 0.02}
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        # Above what a turn may take. Not it but the sweep decides when the job of a
+        # killed worker comes back: by default after 99 s, with these after 15 s.
+        "visibility_timeout": TURN_DEADLINE_S + 60,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        # A connection that is half open is found after 30 s; by default never.
+        "health_check_interval": 5,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+    }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_QUEUES = [Queue("local"), Queue("cloud")]  # type: ignore[no-untyped-call]
+CELERY_TASK_DEFAULT_QUEUE = "local"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
+# replies wait for models: threads, which share one engine and one registry
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = WORKER_THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -227,8 +289,6 @@ MESSAGES_PER_MINUTE = env.int("MESSAGES_PER_MINUTE", default=10)
 SESSIONS_PER_HOUR = env.int("SESSIONS_PER_HOUR", default=60)
 SOCKETS_PER_CONVERSATION = env.int("SOCKETS_PER_CONVERSATION", default=8)
 SOCKETS_PER_ADDRESS = env.int("SOCKETS_PER_ADDRESS", default=50)
-RATE_LIMIT_STORAGE_URL = env.str("RATE_LIMIT_STORAGE_URL", default="memory://")
-TURN_DEADLINE_S = env.int("TURN_DEADLINE_S", default=60)
 TURN_LEASE_S = env.int("TURN_LEASE_S", default=15)
 REAPER_INTERVAL_S = env.float("REAPER_INTERVAL_S", default=2.0)
 REPLY_MAX_TOKENS = env.int("REPLY_MAX_TOKENS", default=256)

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from inference.backends.base import Backend, BackendSettings
 from inference.models import Backend as BackendRow
-from inference.models import BackendKind, build_deadlines
+from inference.models import BackendKind, Queue, build_deadlines
 from inference.pricing import build_cost
 from inference.routing.router import OnAttempt, Router
 from inference.types import AttemptReport, CancelToken, CompletionRequest, RoutedItem
@@ -125,6 +125,12 @@ def route(
     backends = registry.use(rows)
     deadlines = build_deadlines(rows, total_s)
     return registry.router.route(request, backends, deadlines, cancel, on_attempt)
+
+
+def first_queue() -> Queue:
+    """Return the queue of the backend that is asked first. One query."""
+    first = BackendRow.objects.filter(is_enabled=True).only("kind").first()
+    return Queue.LOCAL if first is None else first.queue
 
 
 def price(report: AttemptReport) -> Decimal | None:
