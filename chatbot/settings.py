@@ -42,11 +42,16 @@ def _random_fernet_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def _local_secret(path: Path, make: Callable[[], str]) -> str:
-    """Return the secret kept in `path`; write a new one on the first call.
+# the secrets that are not set but kept in var/; checks.py says where that will not do
+MADE_SECRETS: list[str] = []
+
+
+def _local_secret(name: str, path: Path, make: Callable[[], str]) -> str:
+    """Return the secret `name` kept in `path`; write a new one on the first call.
 
     Of two processes that start at once, one writes.
     """
+    MADE_SECRETS.append(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -77,19 +82,25 @@ def _check_fernet_keys(keys: list[str]) -> list[str]:
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or _local_secret(
-    VAR_DIR / "secret_key", _random_text
+    "SECRET_KEY", VAR_DIR / "secret_key", _random_text
 )
 # the first encrypts the keys of backends, all decrypt
 FIELD_ENCRYPTION_KEYS = _check_fernet_keys(
     [key.strip() for key in env.list("FIELD_ENCRYPTION_KEYS", default=[])]
-    or [_local_secret(VAR_DIR / "field_encryption_key", _random_fernet_key)]
+    or [
+        _local_secret(
+            "FIELD_ENCRYPTION_KEYS",
+            VAR_DIR / "field_encryption_key",
+            _random_fernet_key,
+        )
+    ]
 )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     *(["daphne"] if DEBUG else []),  # gives `runserver` websockets and autoreload
-    "chatbot.admin_apps.ChatbotAdminConfig",
+    "chatbot.apps.ChatbotAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -99,6 +110,7 @@ INSTALLED_APPS = [
     "csp",
     "inference",
     "support",
+    "chatbot.apps.ChatbotConfig",
 ]
 
 MIDDLEWARE = [
@@ -132,11 +144,10 @@ TEMPLATES = [
 ]
 
 DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=24)
-DATABASES = {
-    "default": env.db_url_config(
-        env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
-    )
-}
+DATABASE_URL = (
+    env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
+)
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL and IMMEDIATE only work together: of 900 read-then-write transactions by six
     # processes 251 failed with the defaults, 746 with WAL alone, none with both.

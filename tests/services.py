@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from redis import Redis as Client
 
 from deploy.services import Postgres, Redis, Service, find_missing
 from tests.ports import free_port
@@ -65,6 +66,13 @@ def redis_url() -> Iterator[str]:
         return
     with running(TestRedis) as redis:
         yield redis.url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[Client]:
+    """A client of that Redis."""
+    with Client.from_url(redis_url, decode_responses=True) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -76,9 +76,11 @@ doorbell = _Doorbell()
 
 
 def queue_turn(turn_id: UUID) -> None:
-    """Publish the job that answers a turn, to the workers of its first backend.
+    """Publish the job that answers a turn, to the workers of its next backend.
 
-    Two queries; the broker is not waited for.
+    Three queries; the broker is not waited for.
     """
-    Turn.objects.filter(pk=turn_id).update(published_at=timezone.now())
-    doorbell.ring(turn_id, registry.first_queue())
+    turns = Turn.objects.filter(pk=turn_id)
+    turns.update(published_at=timezone.now())
+    queue_name = turns.values_list("queue", flat=True).first()
+    doorbell.ring(turn_id, queue_name or registry.first_queue())
