@@ -23,7 +23,9 @@ def find(settings):
     def run(**values) -> dict[str, str]:
         for name, value in values.items():
             setattr(settings, name, value)
-        return {message.id: str(message) for message in run_checks(tags=[SETTINGS])}
+        return {
+            str(message.id): str(message) for message in run_checks(tags=[SETTINGS])
+        }
 
     return run
 

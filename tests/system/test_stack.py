@@ -144,8 +144,8 @@ def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor
     with psycopg.connect(stack.database_url) as connection:
         connection.execute(
             "INSERT INTO inference_backend (name, kind, model, endpoint, key, options,"
-            " is_enabled, position, first_token_s, gap_s, updated_at) VALUES ('bundled',"
-            " 'llama_cpp', '', '', '', '{}', true, 99, 15, 15, now())"
+            " is_enabled, position, first_token_s, gap_s, updated_at)"
+            " VALUES ('bundled', 'llama_cpp', '', '', '', '{}', true, 99, 9, 9, now())"
         )
     stack.start()
     stack.start_worker("cloud")

@@ -8,6 +8,7 @@ from channels.layers import channel_layers
 from django.test import override_settings
 
 from support.chat import events
+from support.chat.events import Frame
 from support.chat.layer import PatientLayer
 from tests.ports import free_port
 
@@ -48,7 +49,7 @@ async def test_what_another_thread_publishes_reaches_a_group(use_layer, redis_ur
     channel = await layer.new_channel()
     await layer.group_add(events.group_name(conversation_id), channel)
     await asyncio.sleep(0.2)  # the subscription is on its way
-    frame = {"type": "status", "status": "waiting"}
+    frame: Frame = {"type": "status", "status": "waiting"}
     await asyncio.to_thread(events.publish, conversation_id, frame)
     assert await receive(layer, channel) == {
         "type": "conversation.event",
@@ -59,7 +60,7 @@ async def test_what_another_thread_publishes_reaches_a_group(use_layer, redis_ur
 
 async def test_a_hundred_frames_need_one_connection(use_layer, redis_url, redis_client):
     use_layer(redis_url)
-    frame = {"type": "status", "status": "bot"}
+    frame: Frame = {"type": "status", "status": "bot"}
     await asyncio.to_thread(events.publish, uuid4(), frame)
     before = redis_client.info("stats")["total_connections_received"]
     for _ in range(100):

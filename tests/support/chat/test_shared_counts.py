@@ -1,5 +1,6 @@
 """What several processes count together, and what each goes on with alone."""
 
+import atexit
 import time
 
 import pytest
@@ -34,7 +35,7 @@ class TestSockets:
     @pytest.fixture(autouse=True)
     def _no_goodbye(self, monkeypatch):
         """These processes do not end when this one does."""
-        monkeypatch.setattr(sockets.atexit, "register", lambda function: function)
+        monkeypatch.setattr(atexit, "register", lambda function: function)
 
     def test_two_processes_share_one_limit(self, make_count):
         one, other = make_count(), make_count()
