@@ -104,6 +104,7 @@ class Stack(Server):
 
     def terminate_web(self) -> float:
         """SIGTERM the web process; return how many seconds it took to end."""
+        assert self.process is not None
         took_s = self.terminate(self.process)
         self.log.close()
         self.process = None
