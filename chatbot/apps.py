@@ -1,9 +1,8 @@
 """The project's Django apps: the admin with our own site, and the system checks."""
 
-from importlib import import_module
-
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
+from django.utils.module_loading import autodiscover_modules
 
 
 class ChatbotAdminConfig(AdminConfig):
@@ -19,4 +18,4 @@ class ChatbotConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; they read models, so not before now."""
-        import_module("chatbot.checks")
+        autodiscover_modules("checks")

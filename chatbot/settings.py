@@ -261,8 +261,8 @@ if CELERY_BROKER_URL.startswith("memory:"):
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"polling_interval": 0.02}
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        # Above what a turn may take. Not it but the sweep decides when the job of a
-        # killed worker comes back: by default after 99 s, with these after 15 s.
+        # Above what a turn may take. Not it but the sweep decides when a job that was
+        # taken and not begun comes back: by default 99 s later, with these 5 s.
         "visibility_timeout": TURN_DEADLINE_S + 60,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
@@ -272,13 +272,18 @@ else:
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
     }
+    # jobs that no thread is free for are left to other workers
+    CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_QUEUES = [Queue("local"), Queue("cloud")]  # type: ignore[no-untyped-call]
 CELERY_TASK_DEFAULT_QUEUE = "local"
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A job is acknowledged when a thread takes it. Late would bring nothing, as a turn's
+# lease ends long before the visibility timeout, and a Redis that is killed beside an
+# unacknowledged job ends a worker of Celery 5.7 (chatbot/consumer.py).
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_CONSUMER = "chatbot.consumer:Consumer"
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 # replies wait for models: threads, which share one engine and one registry
