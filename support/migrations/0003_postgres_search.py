@@ -1,7 +1,7 @@
-"""The table of the passage index on Postgres, and indexes for the admin's searches.
+"""The tables of the passage index on Postgres, and indexes for the admin's searches.
 
 SQLite has its index since 0002, and scans for the rest. Articles that are there
-already are put into the new table by `manage.py index_articles`.
+already are put into the new tables by `manage.py index_articles`.
 """
 
 from django.db import migrations
@@ -12,11 +12,16 @@ from django.db.migrations.state import StateApps
 _CREATE = """
     CREATE TABLE support_passage_search (
         passage_id bigint PRIMARY KEY,
-        num_stems integer NOT NULL,
-        stems tsvector NOT NULL
+        num_stems integer NOT NULL
     );
-    CREATE INDEX support_passage_search_stems
-        ON support_passage_search USING gin (stems);
+    CREATE TABLE support_passage_stem (
+        stem text COLLATE "C" NOT NULL,
+        passage_id bigint NOT NULL
+            REFERENCES support_passage_search ON DELETE CASCADE,
+        frequency double precision NOT NULL,
+        PRIMARY KEY (stem, passage_id)
+    );
+    CREATE INDEX support_passage_stem_passage ON support_passage_stem (passage_id);
 """
 # pg_trgm belongs to Postgres and may be installed by the owner of a database
 _CREATE_TRIGRAMS = """
@@ -30,6 +35,7 @@ _CREATE_TRIGRAMS = """
 _DROP = """
     DROP INDEX support_article_trigrams;
     DROP INDEX support_message_content_trigrams;
+    DROP TABLE support_passage_stem;
     DROP TABLE support_passage_search;
 """
 

@@ -1,5 +1,7 @@
 """Web and workers as processes of their own, on a real Postgres and a real Redis."""
 
+import signal
+import time
 from urllib.parse import urlsplit
 
 import psycopg
@@ -200,3 +202,28 @@ def test_two_web_processes_show_one_conversation_and_count_together(stack, visit
         second.disconnect()
     finally:
         other.kill()
+
+
+def test_a_frozen_redis_keeps_nobody_from_sending(stack, visitor, redis):
+    stack.use_scripts("say fine")
+    stack.start()
+    stack.start_worker()
+    one = visitor()
+    one.receive_until("replay_done")
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        times_s = [measure_ack(one) for _ in range(3)]
+        one.connect()  # a new socket too
+        one.receive_until("replay_done", 10)
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    assert max(times_s) < 3  # one waits for the limit of a second, the others do not
+    assert min(times_s) < 1
+    one.receive_outcomes(3, 60)
+
+
+def measure_ack(visitor: Visitor) -> float:
+    started_s = time.monotonic()
+    visitor.ask("hello")
+    visitor.receive_until("ack", 10)
+    return time.monotonic() - started_s

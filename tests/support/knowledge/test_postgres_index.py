@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from support.knowledge.index import PostgresIndex, _quote, open_memory_index
+from support.knowledge.index import PostgresIndex, open_memory_index
 from support.knowledge.measuring import Labelled, measure, read_questions
 from support.knowledge.query import build_query
 from support.knowledge.vocabulary import PassageText
@@ -31,7 +31,7 @@ def connection(postgres_url):
 def index(connection):
     """An empty index; what a test puts into it is taken back."""
     connection.execute("SAVEPOINT before")
-    connection.execute("TRUNCATE support_passage_search")
+    connection.execute("TRUNCATE support_passage_search CASCADE")
     yield PostgresIndex(connection.cursor())
     connection.execute("ROLLBACK TO SAVEPOINT before")
 
@@ -99,15 +99,6 @@ def test_a_removed_passage_is_gone_and_an_unknown_one_no_error(index):
     index.add([make_passage(1, "pole"), make_passage(2, "pole")])
     index.remove([1, 77])
     assert found(index, "pole") == [2]
-
-
-@pytest.mark.parametrize("stem", ["it's", "back\\slash", "a:b", "a b", "ɸ", "&|!", "'"])
-def test_a_word_is_no_query_whatever_it_holds(index, connection, stem):
-    connection.execute(
-        "INSERT INTO support_passage_search VALUES (1, 1, %s::tsvector)",
-        [f"{_quote(stem)}:1C"],
-    )
-    assert found(index, stem) == [1]
 
 
 def test_a_word_of_a_thousand_letters_is_stored_and_found(index):
