@@ -37,7 +37,9 @@ class Hit:
 
 
 class PassageIndex(ABC):
-    """Where passages are looked up by stem."""
+    """Where passages are looked up by stem; `DROP` is the SQL that ends it."""
+
+    DROP: str
 
     @abstractmethod
     def add(self, passages: Iterable[PassageText]) -> None:
