@@ -101,6 +101,7 @@ class SharedSocketCount:
         self._lock = threading.Lock()
         self._untold: set[str] = set()
         self._wake = threading.Event()
+        self._is_closed = False
         self._thread: threading.Thread | None = None
 
     def take(self, key: str, limit: int) -> bool:
@@ -180,10 +181,18 @@ class SharedSocketCount:
             )
         self.tell()
         self._thread.start()
-        atexit.register(self.tell)
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Tell what has changed since, and end the thread."""
+        self._is_closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(INTERVAL_S)
+        self.tell()
 
     def _run(self) -> None:
-        while True:
+        while not self._is_closed:
             self._wake.wait(INTERVAL_S)
             self._wake.clear()
             try:

@@ -16,7 +16,15 @@ from tests.ports import free_port
 def make_count(redis_url, redis_client):
     """Return a maker of counts, each of a process of its own."""
     redis_client.flushdb()
-    return lambda: SharedSocketCount(RedisLink(redis_url))
+    counts: list[SharedSocketCount] = []
+
+    def make(link: RedisLink | None = None) -> SharedSocketCount:
+        counts.append(SharedSocketCount(link or RedisLink(redis_url)))
+        return counts[-1]
+
+    yield make
+    for count in counts:
+        count.close()
 
 
 @pytest.fixture
@@ -73,14 +81,14 @@ class TestSockets:
         one.tell()
         assert not other.take("a", 1)
 
-    def test_without_redis_each_process_counts_its_own(self, gone):
-        count = SharedSocketCount(gone)
+    def test_without_redis_each_process_counts_its_own(self, make_count, gone):
+        count = make_count(gone)
         assert count.take("a", 1)
         assert not count.take("a", 1)
         count.give_back("a")
         assert count.take("a", 1)
 
-    def test_what_was_counted_without_redis_is_told_later(self, make_count, redis_url):
+    def test_what_was_counted_without_redis_is_told_later(self, make_count):
         one, other = make_count(), make_count()
         one._link._paused_until_s = time.monotonic() + 60
         one.take("a", 1)
