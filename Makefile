@@ -5,13 +5,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format imports requirements bench train-model clean
+.PHONY: run test test-services services check format imports requirements bench \
+  train-model clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+# A Redis and a Postgres of our own in var/services, until Ctrl-C; needs their programs.
+services:
+	@exec $(PYTHON) deploy/services.py var/services
+
+# The domain's tests on that Postgres; the tests of `make test` start their own services.
+test-services: $(VENV)/dev.stamp
+	$(BIN)/python deploy/services.py var/services $(BIN)/python -m pytest tests/support
 
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp

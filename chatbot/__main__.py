@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from chatbot.embedded import stop_worker
+from chatbot.starting import check_start
 
 # Above FRAME_BYTES, which is answered by an error; what is larger still is not read.
 WS_MAX_BYTES = 131072
@@ -36,6 +37,7 @@ def main() -> None:
         call_command("setup")
         sys.stdout.write(ADDRESSES.format(port=arguments.port))
         sys.stdout.flush()
+    check_start()
     try:
         serve(arguments.host, arguments.port)
     finally:
@@ -57,6 +59,7 @@ def serve(host: str, port: int) -> None:
         "chatbot.asgi:application",
         host=host,
         port=port,
+        workers=settings.WEB_PROCESSES,
         lifespan="off",
         ws="websockets-sansio",
         ws_max_size=WS_MAX_BYTES,

@@ -3,8 +3,23 @@
 import os
 
 from celery import Celery
+from celery.signals import setup_logging, worker_init
+
+from chatbot.starting import check_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot.settings")
+
+
+@setup_logging.connect
+def leave_logging_alone(**_: object) -> None:
+    """Keep Django's logging: Celery's own would hide all INFO lines."""
+
+
+@worker_init.connect
+def check(**_: object) -> None:
+    """Check the settings before a worker of its own process starts."""
+    check_start()
+
 
 app = Celery("chatbot")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -46,6 +46,6 @@ def stop_worker() -> None:
     """Stop the embedded worker, waiting for the tasks that run; about 1.5 s."""
     global _worker
     if _worker is not None:
-        signals.worker_shutting_down.send(sender=_worker, how="warm")
+        signals.worker_shutting_down.send(sender=_worker, how="embedded")
         _worker.stop()
         _worker = None

@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environ import FileAwareEnv
+from kombu.entity import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -24,7 +25,7 @@ class _Env(FileAwareEnv):  # type: ignore[misc]  # environ has no types
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().get_value(var, *args, **kwargs)
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # OSError: the file of NAME_FILE
             raise ImproperlyConfigured(f"{var}: {error}") from error
 
 
@@ -41,11 +42,16 @@ def _random_fernet_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def _local_secret(path: Path, make: Callable[[], str]) -> str:
-    """Return the secret kept in `path`; write a new one on the first call.
+# the secrets that are not set but kept in var/; checks.py says where that will not do
+MADE_SECRETS: list[str] = []
+
+
+def _local_secret(name: str, path: Path, make: Callable[[], str]) -> str:
+    """Return the secret `name` kept in `path`; write a new one on the first call.
 
     Of two processes that start at once, one writes.
     """
+    MADE_SECRETS.append(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -76,19 +82,25 @@ def _check_fernet_keys(keys: list[str]) -> list[str]:
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or _local_secret(
-    VAR_DIR / "secret_key", _random_text
+    "SECRET_KEY", VAR_DIR / "secret_key", _random_text
 )
 # the first encrypts the keys of backends, all decrypt
 FIELD_ENCRYPTION_KEYS = _check_fernet_keys(
     [key.strip() for key in env.list("FIELD_ENCRYPTION_KEYS", default=[])]
-    or [_local_secret(VAR_DIR / "field_encryption_key", _random_fernet_key)]
+    or [
+        _local_secret(
+            "FIELD_ENCRYPTION_KEYS",
+            VAR_DIR / "field_encryption_key",
+            _random_fernet_key,
+        )
+    ]
 )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     *(["daphne"] if DEBUG else []),  # gives `runserver` websockets and autoreload
-    "chatbot.admin_apps.ChatbotAdminConfig",
+    "chatbot.apps.ChatbotAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -98,6 +110,7 @@ INSTALLED_APPS = [
     "csp",
     "inference",
     "support",
+    "chatbot.apps.ChatbotConfig",
 ]
 
 MIDDLEWARE = [
@@ -130,11 +143,11 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {
-    "default": env.db_url_config(
-        env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
-    )
-}
+DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=24)
+DATABASE_URL = (
+    env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
+)
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL and IMMEDIATE only work together: of 900 read-then-write transactions by six
     # processes 251 failed with the defaults, 746 with WAL alone, none with both.
@@ -143,6 +156,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
     }
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # What the address sets goes first. Nothing may wait for ever: a frame that cannot
+    # be stored is refused and sent again.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 3,
+        "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s",
+        # a thread that finds no connection free waits for 5 s
+        "pool": {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5.0},
+    } | DATABASES["default"].get("OPTIONS", {})
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
@@ -189,28 +212,83 @@ CONTENT_SECURITY_POLICY = {
 
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
 
-# Channels and Celery
+# Between processes. REDIS_URL turns it all on; each may be set alone. In memory it
+# reaches no other process, which is for the embedded worker.
 
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels.layers.InMemoryChannelLayer",
-        # the default of 100 drops frames of a fast model without an error
-        "CONFIG": {"capacity": 5000},
+REDIS_URL = env.str("REDIS_URL", default="")
+CHANNEL_LAYER_URL = env.str("CHANNEL_LAYER_URL", default="") or REDIS_URL or "memory://"
+REPLY_BUFFER_URL = env.str("REPLY_BUFFER_URL", default="") or REDIS_URL or "memory://"
+RATE_LIMIT_STORAGE_URL = (
+    env.str("RATE_LIMIT_STORAGE_URL", default="") or REDIS_URL or "memory://"
+)
+CELERY_BROKER_URL = (
+    env.str("CELERY_BROKER_URL", default="") or REDIS_URL or "memory://localhost//"
+)
+
+if CHANNEL_LAYER_URL.startswith("memory:"):
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            # the default of 100 drops frames of a fast model without an error
+            "CONFIG": {"capacity": 5000},
+        }
     }
-}
+else:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "support.chat.layer.PatientLayer",
+            "CONFIG": {
+                "hosts": [
+                    {
+                        "address": CHANNEL_LAYER_URL,
+                        "socket_timeout": 2,
+                        "socket_connect_timeout": 1,
+                        "socket_keepalive": True,
+                    }
+                ]
+            },
+        }
+    }
 
+TURN_DEADLINE_S = env.int("TURN_DEADLINE_S", default=60)
 EMBEDDED_WORKER = env.bool("EMBEDDED_WORKER", default=True)
 WORKER_THREADS = env.int("WORKER_THREADS", default=16)
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost//")
-# at the default polling interval the in-memory broker needs 4.4 s for a job
-CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+SHUTDOWN_GRACE_S = env.float("SHUTDOWN_GRACE_S", default=6.0)
+if CELERY_BROKER_URL.startswith("memory:"):
+    # at the default polling interval the in-memory broker needs 4.4 s for a job
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"polling_interval": 0.02}
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        # Above what a turn may take. Not it but the sweep decides when a job that was
+        # taken and not begun comes back: by default 99 s later, with these 5 s.
+        "visibility_timeout": TURN_DEADLINE_S + 60,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        # A connection that is half open is found after 30 s; by default never.
+        "health_check_interval": 5,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+    }
+    # jobs that no thread is free for are left to other workers
+    CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_QUEUES = [Queue("local"), Queue("cloud")]  # type: ignore[no-untyped-call]
+CELERY_TASK_DEFAULT_QUEUE = "local"
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A job is acknowledged when a thread takes it. Late would bring nothing, as a turn's
+# lease ends long before the visibility timeout, and a Redis that is killed beside an
+# unacknowledged job ends a worker of Celery 5.7 (chatbot/consumer.py).
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_CONSUMER = "chatbot.consumer:Consumer"
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
+# replies wait for models: threads, which share one engine and one registry
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = WORKER_THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -227,8 +305,6 @@ MESSAGES_PER_MINUTE = env.int("MESSAGES_PER_MINUTE", default=10)
 SESSIONS_PER_HOUR = env.int("SESSIONS_PER_HOUR", default=60)
 SOCKETS_PER_CONVERSATION = env.int("SOCKETS_PER_CONVERSATION", default=8)
 SOCKETS_PER_ADDRESS = env.int("SOCKETS_PER_ADDRESS", default=50)
-RATE_LIMIT_STORAGE_URL = env.str("RATE_LIMIT_STORAGE_URL", default="memory://")
-TURN_DEADLINE_S = env.int("TURN_DEADLINE_S", default=60)
 TURN_LEASE_S = env.int("TURN_LEASE_S", default=15)
 REAPER_INTERVAL_S = env.float("REAPER_INTERVAL_S", default=2.0)
 REPLY_MAX_TOKENS = env.int("REPLY_MAX_TOKENS", default=256)

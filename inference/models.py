@@ -20,6 +20,13 @@ class BackendKind(models.TextChoices):
     SCRIPTED = "scripted", "scripted (for tests and drills)"
 
 
+class Queue(models.TextChoices):
+    """The queues of replies, by where their model runs."""
+
+    LOCAL = "local", "a model in this installation"
+    CLOUD = "cloud", "an API"
+
+
 class Backend(models.Model):
     """One model behind one API; workers read the enabled ones for every reply.
 
@@ -66,6 +73,12 @@ class Backend(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def queue(self) -> Queue:
+        """Return which workers it runs in: those that load models, or the others."""
+        is_local = self.kind == BackendKind.LLAMA_CPP
+        return Queue.LOCAL if is_local else Queue.CLOUD
 
     def clean(self) -> None:
         """Raise ValidationError if the options are not an object."""

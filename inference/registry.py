@@ -17,7 +17,7 @@ from django.conf import settings
 
 from inference.backends.base import Backend, BackendSettings
 from inference.models import Backend as BackendRow
-from inference.models import BackendKind, build_deadlines
+from inference.models import BackendKind, Queue, build_deadlines
 from inference.pricing import build_cost
 from inference.routing.router import OnAttempt, Router
 from inference.types import AttemptReport, CancelToken, CompletionRequest, RoutedItem
@@ -59,6 +59,8 @@ class Registry:
         self._lock = threading.Lock()
         self._built: dict[str, _Built] = {}
         self.router = Router()
+        # false in a worker for APIs alone, which must not need a model's memory
+        self.loads_models = True
 
     def use(self, rows: Sequence[BackendRow]) -> list[Backend]:
         """Return the backends of the rows, in their order, and close all others.
@@ -116,15 +118,40 @@ def route(
     cancel: CancelToken,
     on_attempt: OnAttempt,
     total_s: float,
+    only: Queue | None = None,
 ) -> Generator[RoutedItem, None, None]:
     """Send a request to the enabled backends in the operator's order.
 
-    Like `Router.route`. One query.
+    `only` leaves out those of the other queue. Like `Router.route`. One query.
     """
-    rows = list(BackendRow.objects.filter(is_enabled=True))
-    backends = registry.use(rows)
+    rows = _read_usable()
+    names = {row.name for row in rows if only in (None, row.queue)}
+    backends = [backend for backend in registry.use(rows) if backend.name in names]
     deadlines = build_deadlines(rows, total_s)
     return registry.router.route(request, backends, deadlines, cancel, on_attempt)
+
+
+def _read_usable() -> list[BackendRow]:
+    """Return the enabled rows that this process makes backends of. One query."""
+    rows = BackendRow.objects.filter(is_enabled=True)
+    return [row for row in rows if registry.loads_models or row.queue == Queue.CLOUD]
+
+
+def has_more_elsewhere() -> bool:
+    """Return whether other workers have models that this one does not load.
+
+    One query in a worker for APIs, none in others.
+    """
+    if registry.loads_models:
+        return False
+    rows = BackendRow.objects.filter(is_enabled=True)
+    return any(row.queue == Queue.LOCAL for row in rows)
+
+
+def first_queue() -> Queue:
+    """Return the queue of the backend that is asked first. One query."""
+    first = BackendRow.objects.filter(is_enabled=True).only("kind").first()
+    return Queue.LOCAL if first is None else first.queue
 
 
 def price(report: AttemptReport) -> Decimal | None:
@@ -144,7 +171,7 @@ def price(report: AttemptReport) -> Decimal | None:
 
 def warm_up() -> None:
     """Build and start the enabled backends, for the first visitor's sake."""
-    for backend in registry.use(list(BackendRow.objects.filter(is_enabled=True))):
+    for backend in registry.use(_read_usable()):
         backend.start()
 
 

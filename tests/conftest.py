@@ -1,11 +1,28 @@
 """Fixtures of all tests."""
 
 import pytest
+from django.db import connection
 
 from inference import registry
 from support.chat import rate_limits
 from support.chat.reply_buffer import reply_buffer
 from tests.inference.backends.openai_stand_in import OpenAIStandIn
+from tests.services import postgres_url, redis_client, redis_url  # noqa: F401 - fixtures
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Cut what asynchronous tests left open: Postgres drops no database in use.
+
+    Their own queries run in a thread that lives as long as the tests.
+    """
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +30,7 @@ def _fresh_process_state():
     """Forget what this process remembers outside the database."""
     yield
     registry.close()
+    registry.registry.loads_models = True
     registry.registry.router = type(registry.registry.router)()
     rate_limits._process_limiter.cache_clear()
     reply_buffer.clear()

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from inference import registry
 from inference.errors import NoBackendLeft
+from inference.models import Queue
 from inference.types import (
     AttemptStarted,
     CancelToken,
@@ -76,24 +77,30 @@ def _answer(turn: Turn, cancel: CancelToken) -> None:
     try:
         routed = _stream(turn, question.request, writer, cancel)
     except NoBackendLeft as error:
-        logger.warning("turn=%s failed: %s", turn.id, error)
         if writer.text:
             writer.reset()
-        used = build_used_passages(turn, "", question.passages)
-        failed = turns.Reply(
-            TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, str(error), used
-        )
-        turns.finish(turn, failed)
+        if not turn.queue and registry.has_more_elsewhere():
+            logger.info("turn=%s goes to the workers with models: %s", turn.id, error)
+            turns.hand_over(turn, Queue.LOCAL)
+        else:
+            _apologise(turn, str(error), question.passages)
         return
     if routed.completion.finish_reason is not FinishReason.CANCELLED:
         _finish_answered(turn, question, writer)
     elif watch.is_leaving:
         # the buffer ends with the process, and a stop keeps what was shown
         turns.save_checkpoint(turn, writer.text)
-        turns.release(turn)
+        turns.hand_over(turn)
     else:
         # by the visitor, or by losing the lease
         turns.finish(turn, _stopped_reply(turn, writer.text, question.passages))
+
+
+def _apologise(turn: Turn, why: str, passages: Sequence[RetrievedPassage]) -> None:
+    logger.warning("turn=%s failed: %s", turn.id, why)
+    used = build_used_passages(turn, "", passages)
+    failed = turns.Reply(TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, why, used)
+    turns.finish(turn, failed)
 
 
 def build_question(turn: Turn) -> Question:
@@ -123,7 +130,11 @@ def _stream(
     """Write the router's text as it comes; raises NoBackendLeft, TurnLost."""
     ledger = Ledger(turn)
     stream = registry.route(
-        request, cancel, ledger.close, total_s=settings.TURN_DEADLINE_S
+        request,
+        cancel,
+        ledger.close,
+        total_s=settings.TURN_DEADLINE_S,
+        only=Queue(turn.queue) if turn.queue else None,
     )
     with closing(stream):
         for item in stream:

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -25,6 +24,7 @@ from support.chat.cursor import Cursor, ShownReply
 from support.chat.events import Frame
 from support.chat.frames import CloseCode
 from support.chat.sockets import sockets
+from support.chat.threads import in_thread
 from support.chat.visitors import Claims
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """
         self._claims: Claims | None = None
         self._counted: list[str] = []
+        self._has_left = False
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
@@ -61,7 +62,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._sending = asyncio.Lock()
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
-        if not self._count(f"address:{self._address}", settings.SOCKETS_PER_ADDRESS):
+        key = f"address:{self._address}"
+        if not await self._count(key, settings.SOCKETS_PER_ADDRESS):
             await self.close(CloseCode.TOO_MANY)
             return
         self._tasks.append(asyncio.create_task(self._await_hello()))
@@ -70,9 +72,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Leave the group, end the tasks; what the worker does goes on."""
         for task in self._tasks:
             task.cancel()
-        for key in self._counted:
-            sockets.give_back(key)
-        self._counted = []
+        self._has_left = True
+        self._give_back()
         if self._claims is not None:
             group = events.group_name(self._claims.conversation_id)
             await self.channel_layer.group_discard(group, self.channel_name)
@@ -141,7 +142,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             await self._refuse("unavailable", "Try again in a moment.", frame)
 
     async def _send_message(self, frame: frames.Send, conversation_id: UUID) -> None:
-        accepted = await database_sync_to_async(services.post_message)(
+        accepted = await in_thread(services.post_message)(
             conversation_id, frame.content, frame.client_id, self._address
         )
         # from here on the poll looks after it, whatever becomes of the events
@@ -157,18 +158,18 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         )
 
     async def _stop(self, frame: frames.Stop, conversation_id: UUID) -> None:
-        stop = database_sync_to_async(services.stop_reply)
+        stop = in_thread(services.stop_reply)
         await stop(conversation_id, frame.turn, frame.attempt)
 
     async def _rate(self, frame: frames.Rate, conversation_id: UUID) -> None:
-        rate = database_sync_to_async(services.rate_reply)
+        rate = in_thread(services.rate_reply)
         await rate(conversation_id, frame.message, frame.rating)
 
     async def _hand_off(self, frame: frames.Handoff, conversation_id: UUID) -> None:
-        await database_sync_to_async(services.request_handoff)(conversation_id)
+        await in_thread(services.request_handoff)(conversation_id)
 
     async def _show_history(self, frame: frames.History, conversation_id: UUID) -> None:
-        read = database_sync_to_async(selectors.history_frame)
+        read = in_thread(selectors.history_frame)
         await self._send(await read(conversation_id, frame.before_seq))
 
     # Getting in
@@ -208,7 +209,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Return what the token allows, or close the socket with the reason."""
         try:
             claims = visitors.read_token(token)
-            site = await database_sync_to_async(visitors.check_session)(claims)
+            site = await in_thread(visitors.check_session)(claims)
         except PermissionDenied:
             await self.close(CloseCode.UNAUTHENTICATED)
             return None
@@ -224,13 +225,13 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 await self.close(CloseCode.UNAUTHENTICATED)
             return claims if is_same else None
         key = f"conversation:{claims.conversation_id}"
-        if not self._count(key, settings.SOCKETS_PER_CONVERSATION):
+        if not await self._count(key, settings.SOCKETS_PER_CONVERSATION):
             await self.close(CloseCode.TOO_MANY)
             return None
         return claims
 
     async def _replay(self, hello: frames.Hello, conversation_id: UUID) -> None:
-        read = database_sync_to_async(selectors.read_progress)
+        read = in_thread(selectors.read_progress)
         progress = await read(conversation_id, hello.last_seq)
         if hello.last_seq > progress.last_seq:  # from a future that did not happen
             progress = await read(conversation_id, 0)
@@ -264,18 +265,26 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Look after running turns: a lost event costs one interval, never text."""
         for number in itertools.count(1):
             await asyncio.sleep(POLL_INTERVAL_S)
-            if number % _POLLS_BETWEEN_SUBSCRIPTIONS == 0:
-                # layers forget members after a day, or after one unread message
-                await self._subscribe(conversation_id)
-            if self._cursor.has_open_turns:
-                with contextlib.suppress(DatabaseError, ObjectDoesNotExist):
+            with contextlib.suppress(DatabaseError, ObjectDoesNotExist):
+                if number % _POLLS_BETWEEN_SUBSCRIPTIONS == 0:
+                    # layers forget members after a day, or after one unread message
+                    await self._subscribe(conversation_id)
+                    is_behind = await self._is_behind(conversation_id)
+                else:
+                    is_behind = False
+                if is_behind or self._cursor.has_open_turns:
                     async with self._sending:
                         await self._catch_up()
+
+    async def _is_behind(self, conversation_id: UUID) -> bool:
+        """Return whether an event was lost while nothing was going on here."""
+        read = in_thread(selectors.read_last_seq)
+        return await read(conversation_id) > self._cursor.seq
 
     async def _catch_up(self) -> None:
         if self._claims is None:
             return
-        read = database_sync_to_async(selectors.read_progress)
+        read = in_thread(selectors.read_progress)
         progress = await read(self._claims.conversation_id, self._cursor.seq)
         await self._send_all(self._cursor.catch_up(progress))
 
@@ -312,11 +321,23 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                     await self.close(CloseCode.SLOW)
             raise StopConsumer from None
 
-    def _count(self, key: str, limit: int) -> bool:
+    async def _count(self, key: str, limit: int) -> bool:
+        """Count this socket under a key; return whether there is room for it."""
+        return await in_thread(self._take)(key, limit)
+
+    def _take(self, key: str, limit: int) -> bool:
         is_counted = sockets.take(key, limit)
         if is_counted:
             self._counted.append(key)
+        if self._has_left:  # while this thread was counting
+            self._give_back()
         return is_counted
+
+    def _give_back(self) -> None:
+        """Give back each key once, whichever thread comes first."""
+        with contextlib.suppress(IndexError):
+            while True:
+                sockets.give_back(self._counted.pop())
 
 
 _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {

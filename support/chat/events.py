@@ -6,14 +6,17 @@ database or the reply buffer.
 """
 
 import asyncio
+import contextlib
 import logging
-import threading
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.conf import settings
 
+from support.chat.redis_link import RedisGone, link_to
 from support.chat.rendering import render_html
 from support.models import Message, Role, Turn, TurnState
 
@@ -115,16 +118,15 @@ def reply_rated(message: Message) -> Frame:
 
 
 class _Publisher:
-    """Sends frames from any thread through one event loop.
+    """Sends frames from any thread, without waiting for anybody to receive them.
 
     The in-memory layer wakes a waiting consumer only from the consumer's own loop:
-    from another one a frame waits 50 to 500 ms (measured). Layers that reach other
-    processes get a loop of their own, since `async_to_sync` would open a connection
-    for every frame.
+    from another one a frame waits 50 to 500 ms (measured). On Redis a frame is one
+    PUBLISH on a connection that is kept, as the layer does it itself; by way of
+    `async_to_sync(group_send)` every frame would open a connection.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -133,31 +135,27 @@ class _Publisher:
             self._loop = loop
 
     def publish(self, conversation_id: UUID, frame: Frame) -> None:
-        """Send without waiting; nobody listening is not an error."""
+        """Send a frame; nobody listening, or no Redis, is not an error."""
         layer = get_channel_layer()
-        loop = self._running_loop(layer)
-        if layer is None or loop is None:
-            return
+        group = group_name(conversation_id)
         event = {"type": "conversation.event", "frame": frame}
-        sending = layer.group_send(group_name(conversation_id), event)
-        try:
-            future = asyncio.run_coroutine_threadsafe(sending, loop)
-        except RuntimeError:  # the loop was closed: the server is going down
-            sending.close()
-            return
-        future.add_done_callback(_log_failure)
+        if isinstance(layer, RedisPubSubChannelLayer):
+            _publish_to_redis(group, layer.serialize(event))
+        elif layer is not None and self._loop is not None and self._loop.is_running():
+            sending = layer.group_send(group, event)
+            try:
+                future = asyncio.run_coroutine_threadsafe(sending, self._loop)
+            except RuntimeError:  # the loop was closed: the server is going down
+                sending.close()
+                return
+            future.add_done_callback(_log_failure)
 
-    def _running_loop(self, layer: object) -> asyncio.AbstractEventLoop | None:
-        if isinstance(layer, InMemoryChannelLayer):
-            is_usable = self._loop is not None and self._loop.is_running()
-            return self._loop if is_usable else None
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="publisher", daemon=True
-                ).start()
-        return self._loop
+
+def _publish_to_redis(group: str, message: bytes) -> None:
+    """Publish to a group of the pub/sub layer; the channel's name is the layer's."""
+    link = link_to(settings.CHANNEL_LAYER_URL)
+    with contextlib.suppress(RedisGone):
+        link.ask(lambda: link.client.publish(f"asgi__group__{group}", message))
 
 
 def _log_failure(future: "Future[Any]") -> None:

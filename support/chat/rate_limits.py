@@ -1,14 +1,17 @@
 """How much one visitor, and one address, may ask for."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.utils import timezone
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
+
+from support.chat.redis_link import RedisGone, link_to
 
 
 class RateLimited(Exception):  # noqa: N818 - says what happened
@@ -35,13 +38,22 @@ def address_key(client: Sequence[object] | None) -> str:
 
 
 @cache
-def _shared_limiter() -> RateLimiter:
-    return MovingWindowRateLimiter(storage_from_string(settings.RATE_LIMIT_STORAGE_URL))
+def _shared_limiter() -> RateLimiter | None:
+    """Return the limiter that all processes share, None if there is one process."""
+    url = settings.RATE_LIMIT_STORAGE_URL
+    if url.startswith("memory:"):
+        return None
+    pool = link_to(url).client.connection_pool
+    storage = RedisStorage(url, connection_pool=pool, key_prefix="support:limits")
+    return MovingWindowRateLimiter(storage)
 
 
 @cache
 def _process_limiter() -> RateLimiter:
-    """Return the limiter of what one process sees alone, such as a socket."""
+    """Return the limiter of what one process sees alone, such as a socket.
+
+    Without a Redis it counts everything.
+    """
     return MovingWindowRateLimiter(MemoryStorage())
 
 
@@ -70,7 +82,17 @@ def check_renewals(address: str) -> None:
 
 
 def _hit(item: RateLimitItem, *identifiers: str) -> None:
+    """Count where all processes do, else here: a visitor is never refused for Redis."""
     limiter = _shared_limiter()
+    if limiter is not None:
+        link = link_to(settings.RATE_LIMIT_STORAGE_URL)
+        with suppress(RedisGone):
+            link.ask(lambda: _hit_at(limiter, item, *identifiers))
+            return
+    _hit_at(_process_limiter(), item, *identifiers)
+
+
+def _hit_at(limiter: RateLimiter, item: RateLimitItem, *identifiers: str) -> None:
     if not limiter.hit(item, *identifiers):
         raise RateLimited(_wait_ms(limiter, item, *identifiers))
 

@@ -6,12 +6,21 @@ lost; what survives a crash is the turn's checkpoint in the database.
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, cast
 from uuid import UUID
 
+from django.conf import settings
+from redis.commands.core import Script
+
+from support.chat.redis_link import RedisGone, RedisLink, link_to
 from support.models import Turn
 
 _MAX_REPLIES = 10_000
+# Above the time that a turn may take with all its claims.
+_KEPT_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,33 @@ class BufferedText:
 
     attempt: int
     text: str
+
+
+class ReplyBuffer(Protocol):
+    """Where the texts of unfinished replies are; nothing here raises."""
+
+    def start(self, turn_id: UUID, attempt: int) -> None:
+        """Begin an empty text; an older attempt's text is gone."""
+
+    def append(self, turn_id: UUID, attempt: int, offset: int, text: str) -> bool:
+        """Add `text` at code point `offset`; return whether it fitted.
+
+        It also fits if just this was added last: a command may be sent twice. False
+        means that the attempt is not the current one or that the text before `offset`
+        is not all here: the writer was replaced, or the buffer was lost.
+        """
+
+    def restore(self, turn_id: UUID, attempt: int, text: str) -> None:
+        """Make `text` the whole text, unless the buffer knows a newer attempt."""
+
+    def read(self, turn_id: UUID) -> BufferedText | None:
+        """Return the text so far, or None if this turn is not buffered."""
+
+    def discard(self, turn_id: UUID) -> None:
+        """Forget a turn's text, because the whole reply is stored."""
+
+    def clear(self) -> None:
+        """Forget all texts."""
 
 
 class MemoryReplyBuffer:
@@ -42,16 +78,30 @@ class MemoryReplyBuffer:
     def append(self, turn_id: UUID, attempt: int, offset: int, text: str) -> bool:
         """Add `text` at code point `offset`; return whether it fitted.
 
-        False means that the attempt is not the current one or that the text before
-        `offset` is not all here: the writer was replaced, or the buffer was lost.
+        It also fits if just this was added last: a command may be sent twice. False
+        means that the attempt is not the current one or that the text before `offset`
+        is not all here: the writer was replaced, or the buffer was lost.
         """
         with self._lock:
             current = self._replies.get(turn_id)
-            if current is None or current[0] != attempt or current[2] != offset:
+            if current is None or current[0] != attempt:
                 return False
-            current[1].append(text)
-            self._replies[turn_id] = (attempt, current[1], offset + len(text))
+            _, pieces, length = current
+            end = offset + len(text)
+            if length == end:
+                return "".join(pieces)[offset:] == text
+            if length != offset:
+                return False
+            pieces.append(text)
+            self._replies[turn_id] = (attempt, pieces, end)
             return True
+
+    def restore(self, turn_id: UUID, attempt: int, text: str) -> None:
+        """Make `text` the whole text, unless the buffer knows a newer attempt."""
+        with self._lock:
+            current = self._replies.get(turn_id)
+            if current is None or current[0] <= attempt:
+                self._replies[turn_id] = (attempt, [text], len(text))
 
     def read(self, turn_id: UUID) -> BufferedText | None:
         """Return the text so far, or None if this turn is not buffered."""
@@ -75,7 +125,115 @@ class MemoryReplyBuffer:
             self._replies.clear()
 
 
-reply_buffer = MemoryReplyBuffer()
+# Each is one step for Redis, so no other process comes between. ARGV[1] is the attempt.
+_START = """
+local current = redis.call('HGET', KEYS[1], 'attempt')
+if not current or tonumber(current) < tonumber(ARGV[1]) then
+    redis.call('HSET', KEYS[1], 'attempt', ARGV[1], 'length', '0', 'text', '')
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return 1
+"""
+_APPEND = """
+local current = redis.call('HMGET', KEYS[1], 'attempt', 'length', 'text')
+if current[1] ~= ARGV[1] then return 0 end
+local size = #ARGV[4]
+local is_last = size == 0 or string.sub(current[3], -size) == ARGV[4]
+if current[2] == ARGV[3] and is_last then return 1 end
+if current[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'length', ARGV[3], 'text', current[3] .. ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return 1
+"""
+_RESTORE = """
+local current = redis.call('HGET', KEYS[1], 'attempt')
+if not current or tonumber(current) <= tonumber(ARGV[1]) then
+    redis.call('HSET', KEYS[1], 'attempt', ARGV[1], 'length', ARGV[2], 'text', ARGV[3])
+    redis.call('EXPIRE', KEYS[1], ARGV[4])
+end
+return 1
+"""
+
+
+class RedisReplyBuffer:
+    """Keeps replies in Redis, where every process finds them: one hash for each turn.
+
+    Texts that nobody ends are gone after an hour. Without Redis nothing is buffered
+    and readers get the checkpoints; the writer restores the text when it is back.
+    """
+
+    PREFIX = "support:reply:"
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._start = link.client.register_script(_START)
+        self._append = link.client.register_script(_APPEND)
+        self._restore = link.client.register_script(_RESTORE)
+
+    def start(self, turn_id: UUID, attempt: int) -> None:
+        """Begin an empty text; an older attempt's text is gone."""
+        with suppress(RedisGone):
+            self._run(self._start, turn_id, attempt, _KEPT_S)
+
+    def append(self, turn_id: UUID, attempt: int, offset: int, text: str) -> bool:
+        """Add `text` at code point `offset`; return whether it fitted.
+
+        False also where Redis did not answer.
+        """
+        end = offset + len(text)
+        try:
+            return self._run(self._append, turn_id, attempt, offset, end, text, _KEPT_S)
+        except RedisGone:
+            return False
+
+    def restore(self, turn_id: UUID, attempt: int, text: str) -> None:
+        """Make `text` the whole text, unless the buffer knows a newer attempt."""
+        with suppress(RedisGone):
+            self._run(self._restore, turn_id, attempt, len(text), text, _KEPT_S)
+
+    def read(self, turn_id: UUID) -> BufferedText | None:
+        """Return the text so far, or None if this turn is not buffered."""
+        try:
+            attempt, text = self._link.ask(lambda: self._fetch(turn_id))
+        except RedisGone:
+            return None
+        return BufferedText(int(attempt), text or "") if attempt else None
+
+    def discard(self, turn_id: UUID) -> None:
+        """Forget a turn's text, because the whole reply is stored."""
+        with suppress(RedisGone):
+            self._link.ask(lambda: self._link.client.delete(self._key(turn_id)))
+
+    def clear(self) -> None:
+        """Forget all texts."""
+        client = self._link.client
+        with suppress(RedisGone):
+            for key in self._link.ask(
+                lambda: list(client.scan_iter(f"{self.PREFIX}*"))
+            ):
+                self._link.ask(partial(client.delete, key))
+
+    def _fetch(self, turn_id: UUID) -> list[str | None]:
+        found = self._link.client.hmget(self._key(turn_id), ["attempt", "text"])
+        return cast("list[str | None]", found)
+
+    def _key(self, turn_id: UUID) -> str:
+        return f"{self.PREFIX}{turn_id.hex}"
+
+    def _run(self, script: Script, turn_id: UUID, *arguments: str | int) -> bool:
+        """Run a script on the turn's hash; the first argument is the attempt."""
+        keys = [self._key(turn_id)]
+        return bool(self._link.ask(lambda: script(keys=keys, args=arguments)))
+
+
+def build_reply_buffer(url: str) -> ReplyBuffer:
+    """Return the buffer that a REPLY_BUFFER_URL names."""
+    if url.startswith("memory:"):
+        return MemoryReplyBuffer()
+    return RedisReplyBuffer(link_to(url))
+
+
+reply_buffer = build_reply_buffer(settings.REPLY_BUFFER_URL)
 
 
 def read_reply(turn: Turn) -> BufferedText:

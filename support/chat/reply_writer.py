@@ -55,7 +55,9 @@ class ReplyWriter:
             return
         turn = self._turn
         self._written += text
-        reply_buffer.append(turn.id, turn.attempt, offset, text)
+        if not reply_buffer.append(turn.id, turn.attempt, offset, text):
+            # it was lost, or missed something; a newer attempt's text stays
+            reply_buffer.restore(turn.id, turn.attempt, self._written)
         events.publish(
             turn.conversation_id,
             events.text_arrived(turn.id, turn.attempt, offset, text),

@@ -69,6 +69,13 @@ def read_progress(conversation_id: UUID, after_seq: int) -> Progress:
     )
 
 
+def read_last_seq(conversation_id: UUID) -> int:
+    """Return the number of a conversation's latest message. One query."""
+    return Conversation.objects.values_list("last_seq", flat=True).get(
+        pk=conversation_id
+    )
+
+
 def read_history(conversation_id: UUID, before_seq: int) -> tuple[list[Message], bool]:
     """Return up to 50 messages before one, oldest first, and whether there are more.
 

@@ -1,12 +1,16 @@
 """The chat's Celery tasks: an id in, one call."""
 
 import logging
+import queue
+import threading
 from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
+from inference import registry
 from support.chat import answering
 from support.models import Turn
 
@@ -21,14 +25,62 @@ def answer_turn(turn_id: str) -> None:
         queue_turn(next_turn_id)
 
 
-def queue_turn(turn_id: UUID) -> None:
-    """Publish the job that answers a turn.
+class _Doorbell:
+    """Publishes jobs from a thread of its own.
 
-    The job is a doorbell and may be lost: the reaper rings again. So it is sent
-    without retries, and a broker that is down is not an error of the caller.
+    A job may be lost: the reaper rings again. So it is sent once, and nobody waits
+    for a broker that is frozen or gone, which takes seconds to turn out.
     """
-    Turn.objects.filter(pk=turn_id).update(published_at=timezone.now())
-    try:
-        answer_turn.apply_async((str(turn_id),), retry=False)
-    except OperationalError as error:
-        logger.warning("turn=%s not queued, the reaper will: %s", turn_id, error)
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[tuple[UUID, str]] = queue.Queue(maxsize=1000)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ring(self, turn_id: UUID, queue_name: str) -> None:
+        """Have the job of a turn published soon; returns at once."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="doorbell", daemon=True
+                )
+                self._thread.start()
+        try:
+            self._jobs.put_nowait((turn_id, queue_name))
+        except queue.Full:
+            logger.warning("turn=%s not queued, the reaper will", turn_id)
+
+    def wait(self, timeout_s: float = 5.0) -> None:
+        """Wait until what was rung for is published, when this process ends."""
+        is_done = threading.Thread(target=self._jobs.join, daemon=True)
+        is_done.start()
+        is_done.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            turn_id, queue_name = self._jobs.get()
+            try:
+                answer_turn.apply_async((str(turn_id),), queue=queue_name, retry=False)
+            except (OperationalError, RedisError, OSError) as error:
+                logger.warning(
+                    "turn=%s not queued, the reaper will: %s", turn_id, error
+                )
+            except Exception:
+                # the edge of a thread: the next job may fare better
+                logger.exception("turn=%s not queued, the reaper will", turn_id)
+            finally:
+                self._jobs.task_done()
+
+
+doorbell = _Doorbell()
+
+
+def queue_turn(turn_id: UUID) -> None:
+    """Publish the job that answers a turn, to the workers of its next backend.
+
+    Three queries; the broker is not waited for.
+    """
+    turns = Turn.objects.filter(pk=turn_id)
+    turns.update(published_at=timezone.now())
+    queue_name = turns.values_list("queue", flat=True).first()
+    doorbell.ring(turn_id, queue_name or registry.first_queue())

@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from inference.models import Queue
 from support.chat import events
 from support.chat.reply_buffer import reply_buffer
 from support.models import (
@@ -143,6 +144,22 @@ def release(turn: Turn) -> None:
     Turn.objects.filter(
         pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
     ).update(state=TurnState.QUEUED, lease_until=None, published_at=timezone.now())
+
+
+def hand_over(turn: Turn, queue: Queue | None = None) -> None:
+    """Put a turn back into the queue for another worker, which no failure is.
+
+    With `queue` its workers go on with their own backends alone.
+    """
+    Turn.objects.filter(
+        pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
+    ).update(
+        state=TurnState.QUEUED,
+        lease_until=None,
+        published_at=timezone.now(),
+        num_claims=F("num_claims") - 1,
+        queue=queue or turn.queue,
+    )
 
 
 def finish(turn: Turn, reply: Reply) -> bool:

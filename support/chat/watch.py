@@ -41,6 +41,8 @@ class TurnWatch:
         cancel = CancelToken()
         with self._lock:
             self._held[turn.id] = (turn, cancel)
+            if self.is_leaving:
+                cancel.cancel()
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="turn-watch", daemon=True
@@ -54,8 +56,8 @@ class TurnWatch:
 
     def leave(self) -> None:
         """Cancel everything, because this process ends: another one goes on with it."""
-        self.is_leaving = True
         with self._lock:
+            self.is_leaving = True
             held = list(self._held.values())
         for _, cancel in held:
             cancel.cancel()

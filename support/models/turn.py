@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
+from inference.models import Queue
 from support.models.conversation import Conversation
 from support.models.ids import new_id
 from support.models.message import Message
@@ -58,6 +59,12 @@ class Turn(models.Model):
     )
     attempt = models.PositiveIntegerField(default=0)
     num_claims = models.PositiveSmallIntegerField(default=0)
+    queue = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=Queue.choices,
+        help_text="Whose backends are left to try; empty where all are.",
+    )
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     is_stop_requested = models.BooleanField(default=False)

@@ -124,6 +124,6 @@ def test_a_malformed_encryption_key_stops_the_start_and_is_not_shown(key):
 
 def test_a_local_secret_is_made_once_for_its_owner_alone(tmp_path):
     path = tmp_path / "var" / "secret"
-    first = _local_secret(path, lambda: "first")
-    assert (first, _local_secret(path, lambda: "second")) == ("first", "first")
+    first = _local_secret("KEY", path, lambda: "first")
+    assert (first, _local_secret("KEY", path, lambda: "second")) == ("first", "first")
     assert path.stat().st_mode & 0o777 == 0o600

@@ -4,6 +4,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from support.knowledge.index import open_index
 from support.models import Article
 from tests.factories import make_backend, make_site
 from tests.support.knowledge.articles import make_article
@@ -93,3 +94,12 @@ def test_a_backend_that_fails_ends_the_measuring(questions):
     make_backend("fail Unavailable")
     with pytest.raises(CommandError, match="scripted"):
         run("measure_answers", questions)
+
+
+@pytest.mark.django_db
+def test_articles_that_came_by_a_dump_are_found_after_indexing():
+    article = make_article()
+    open_index().remove(article.passages.values_list("pk", flat=True))
+    assert open_index().search(["pole"], 5) == []
+    assert run("index_articles") == "Articles indexed: 1.\n"
+    assert len(open_index().search(["pole"], 5)) == 1

@@ -1,0 +1,229 @@
+"""Web and workers as processes of their own, on a real Postgres and a real Redis."""
+
+import signal
+import time
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from redis import Redis
+from websockets.exceptions import ConnectionClosed
+
+from tests.services import TestRedis, running
+from tests.system.server import Visitor
+from tests.system.stack import Stack, create_database
+
+WORDS = " ".join(a + b + "o" for a in "bdfklmnprs" for b in "aeioux")
+
+
+def slow(pause_s: float, words: str = WORDS) -> str:
+    return "\n".join(f'say "{word} "\npause {pause_s}' for word in words.split())
+
+
+@pytest.fixture(scope="module")
+def set_up_url(postgres_url, redis, tmp_path_factory):
+    """A database that is set up, without articles, to be copied."""
+    url = create_database(postgres_url)
+    folder = tmp_path_factory.mktemp("set-up")
+    Stack(folder, database_url=url, redis_url=redis.url).set_up()
+    return url
+
+
+@pytest.fixture(scope="module")
+def redis():
+    """A Redis of this file's own: it is killed here."""
+    with running(TestRedis) as redis:
+        yield redis
+
+
+@pytest.fixture
+def stack(tmp_path, postgres_url, set_up_url, redis):
+    template = urlsplit(set_up_url).path.removeprefix("/")
+    url = create_database(postgres_url, template)
+    Redis.from_url(redis.url).flushall()
+    stack = Stack(tmp_path, database_url=url, redis_url=redis.url)
+    yield stack
+    stack.kill()
+
+
+@pytest.fixture
+def visitor(stack):
+    visitors = []
+
+    def make(web: Stack = stack) -> Visitor:
+        visitors.append(Visitor(web))
+        visitors[-1].connect()
+        return visitors[-1]
+
+    yield make
+    for one in visitors:
+        one.disconnect()
+
+
+def final_text(visitor: Visitor) -> str:
+    return visitor.receive_until("done", 60)["message"]["content"].strip()
+
+
+def close_code(visitor: Visitor) -> int:
+    """Return the code that the server closed with, after what it sent before."""
+    visitor.receive_all(quiet_s=10)
+    with pytest.raises(ConnectionClosed) as closed:
+        visitor.receive()
+    return closed.value.rcvd.code
+
+
+def test_text_streams_from_one_process_to_another(stack, visitor):
+    stack.use_scripts(slow(0.03))
+    stack.start()
+    stack.start_worker()
+    one = visitor()
+    one.ask("count")
+    assert final_text(one) == WORDS
+    [views] = one.views.values()
+    assert len(views) > 10
+    assert {attempt for attempt, _ in views} == {1}
+    one.check_views()
+
+
+def test_a_worker_that_is_told_to_end_finishes_a_short_reply(stack, visitor):
+    stack.use_scripts(slow(0.05))
+    stack.start()
+    worker = stack.start_worker()
+    one = visitor()
+    one.ask("count")
+    one.receive_until("delta", 60)
+    assert stack.terminate(worker) < 10
+    assert final_text(one) == WORDS
+    assert {attempt for views in one.views.values() for attempt, _ in views} == {1}
+
+
+def test_a_worker_that_is_told_to_end_hands_a_long_reply_over(stack, visitor):
+    stack.settings["SHUTDOWN_GRACE_S"] = "1"
+    stack.use_scripts(slow(0.2))
+    stack.start()
+    worker = stack.start_worker()
+    one = visitor()
+    one.ask("count")
+    one.receive_until("delta", 60)
+    stack.start_worker()
+    assert stack.terminate(worker) < 10
+    assert final_text(one) == WORDS
+    one.check_views()
+    [(claims, attempts)] = stack.fetch("SELECT num_claims, attempt FROM support_turn")
+    assert (claims, attempts) == (1, 2)
+
+
+def test_a_killed_worker_is_replaced(stack, visitor):
+    stack.use_scripts(slow(0.1))
+    stack.start()
+    worker = stack.start_worker()
+    one = visitor()
+    one.ask("count")
+    one.receive_until("delta", 60)
+    stack.start_worker()
+    worker.kill()
+    assert final_text(one) == WORDS
+    one.check_views()
+
+
+def test_a_web_process_that_is_told_to_end_says_so_to_its_sockets(stack, visitor):
+    stack.use_scripts(slow(0.1))
+    stack.start()
+    stack.start_worker()
+    one = visitor()
+    one.ask("count")
+    one.receive_until("delta", 60)
+    assert stack.terminate_web() < 10
+    assert close_code(one) == 1012
+    stack.start()
+    one.connect()
+    assert final_text(one) == WORDS
+    assert {attempt for views in one.views.values() for attempt, _ in views} == {1}
+
+
+def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor):
+    stack.use_scripts("fail Unavailable")
+    with psycopg.connect(stack.database_url) as connection:
+        connection.execute(
+            "INSERT INTO inference_backend (name, kind, model, endpoint, key, options,"
+            " is_enabled, position, first_token_s, gap_s, updated_at)"
+            " VALUES ('bundled', 'llama_cpp', '', '', '', '{}', true, 99, 9, 9, now())"
+        )
+    stack.start()
+    stack.start_worker("cloud")
+    stack.start_worker("local")
+    one = visitor()
+    one.ask("Thank you, bye!")
+    one.receive_until("done", 60)
+    calls = stack.fetch("SELECT backend FROM support_attempt ORDER BY number")
+    assert calls[-1] == ("bundled",)
+    assert ("scripted",) in calls
+    log = stack.read_worker_log()
+    assert log.count("engine ready") == 1
+
+
+def test_redis_that_comes_back_empty_costs_a_pause(stack, visitor, redis):
+    stack.use_scripts(slow(0.1))
+    stack.start()
+    stack.start_worker()
+    one = visitor()
+    one.ask("first")
+    one.receive_until("delta", 60)
+    redis.kill()
+    one.ask("second", "client-without-redis")
+    one.receive_until("ack", 5)
+    redis.start()
+    one.receive_outcomes(2, 60)
+    texts = [final[-1]["message"]["content"].strip() for final in one.finals.values()]
+    assert texts == [WORDS, WORDS]
+    one.check_views()
+
+
+def test_two_web_processes_show_one_conversation_and_count_together(stack, visitor):
+    stack.settings["SOCKETS_PER_CONVERSATION"] = "2"
+    stack.use_scripts(slow(0.02, "some words"))
+    stack.start()
+    stack.start_worker()
+    other = stack.second_web()
+    other.start()
+    try:
+        one = visitor()
+        tabs = [Visitor.__new__(Visitor) for _ in range(2)]
+        for tab in tabs:
+            tab.__dict__ |= one.__dict__ | {"server": other, "socket": None}
+        second, third = tabs
+        second.messages, second.shown, second.finals = {}, {}, {}
+        second.connect()
+        second.receive_until("replay_done")
+        one.ask("count")
+        assert final_text(one) == final_text(second) == "some words"
+        third.connect()
+        assert close_code(third) == 4429
+        second.disconnect()
+    finally:
+        other.kill()
+
+
+def test_a_frozen_redis_keeps_nobody_from_sending(stack, visitor, redis):
+    stack.use_scripts("say fine")
+    stack.start()
+    stack.start_worker()
+    one = visitor()
+    one.receive_until("replay_done")
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        times_s = [measure_ack(one) for _ in range(3)]
+        one.connect()  # a new socket too
+        one.receive_until("replay_done", 10)
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    assert max(times_s) < 3  # one waits for the limit of a second, the others do not
+    assert min(times_s) < 1
+    one.receive_outcomes(3, 60)
+
+
+def measure_ack(visitor: Visitor) -> float:
+    started_s = time.monotonic()
+    visitor.ask("hello")
+    visitor.receive_until("ack", 10)
+    return time.monotonic() - started_s
