@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -125,13 +126,14 @@ def test_the_database_says_what_is_waiting(scrape):
     change_turn(make_turn(), created_at=past(90))
     make_turn()
     Conversation.objects.update(status=ConversationStatus.WAITING)
-    QueuePulse.objects.create(queue="celery", took_at=timezone.now())
+    queue = current_app.conf.task_default_queue
+    QueuePulse.objects.create(queue=queue, took_at=timezone.now())
     found = scrape()
     assert found["chat_open_turns", "queued"] == 2
     assert found["chat_open_turns", "running"] == 0
     assert found["chat_oldest_queued_turn_seconds",] == pytest.approx(90, abs=5)
     assert found["chat_conversations_waiting",] == 2
-    assert found["chat_queue_alive", "celery"] == 1
+    assert found["chat_queue_alive", queue] == 1
     assert found["chat_database_up",] == 1
 
 

@@ -68,10 +68,13 @@ def test_a_worker_that_stops_to_take_jobs_turns_readiness_red(real_worker, is_re
     wait_until(is_ready, 20)
     time.sleep(pulse.BEAT_S * 2)  # more than one canary was taken
     assert is_ready()
-    real_worker.test_consumer.cancel_task_queue("celery")
+    queues = sorted(current_app.amqp.queues)
+    for queue in queues:
+        real_worker.test_consumer.cancel_task_queue(queue)
     wait_until(lambda: not is_ready(), RED_WITHIN_S)
     assert any(thread.name == "pulse" for thread in threading.enumerate())
-    real_worker.test_consumer.add_task_queue("celery")
+    for queue in queues:
+        real_worker.test_consumer.add_task_queue(queue)
     wait_until(is_ready, RED_WITHIN_S)
 
 
