@@ -217,3 +217,11 @@ def test_the_calls_of_a_window_are_found_by_an_index():
     window = build_window(PERIODS["day"], timezone.now())
     plan = selectors._group_calls(window, window.start).explain()
     assert "USING INDEX attempt_window (started_at>? AND started_at<?)" in plan
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's plan")
+def test_turns_are_counted_by_the_index_alone():
+    plan = selectors._group_turns(
+        build_window(PERIODS["day"], timezone.now())
+    ).explain()
+    assert "USING COVERING INDEX turn_window (finished_at>? AND finished_at<?)" in plan
