@@ -88,7 +88,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """All shapes of a chart; `is_empty` if there is nothing to draw."""
+    """All shapes of a chart; `is_lines` if values are joined, not columns."""
 
     series: Sequence[Series]
     ticks: Sequence[Tick]
@@ -97,16 +97,12 @@ class Chart:
     bars: Sequence[Bar] = ()
     segments: Sequence[Segment] = ()
     dots: Sequence[Dot] = ()
+    is_lines: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Return whether no series has a value above zero, or any on a line."""
         return not self.bars and not self.dots
-
-    @property
-    def is_lines(self) -> bool:
-        """Return whether the values are joined by lines."""
-        return bool(self.dots)
 
     @property
     def height(self) -> float:
@@ -186,6 +182,7 @@ def build_lines(series: Sequence[Series], axes: Axes) -> Chart:
         _steps(series, axes),
         segments=segments,
         dots=dots,
+        is_lines=True,
     )
 
 
@@ -200,7 +197,7 @@ class _Scale:
     def up_to(cls, highest: float, is_whole: bool) -> "_Scale":
         """Return the scale with the fewest round parts that holds a value."""
         if highest <= 0:
-            return cls(1.0, 1)
+            return cls(0.0, 0)
         part = _round_up(highest / MAX_TICKS)
         if is_whole:
             part = max(1.0, ceil(part))
@@ -208,14 +205,15 @@ class _Scale:
 
     def y(self, value: float) -> float:
         """Return where a value is, in pixels from the top."""
-        return HEIGHT_PX * (1 - value / (self.part * self.num_parts))
+        highest = self.part * self.num_parts
+        return HEIGHT_PX * (1 - value / highest) if highest else HEIGHT_PX
 
     def height(self, value: float) -> float:
         """Return the height of a column, in pixels."""
         return max(HEIGHT_PX - self.y(value), _SMALLEST_BAR_PX)
 
     def ticks(self, axes: Axes) -> list[Tick]:
-        """Return the lines, from zero upwards."""
+        """Return the lines, from zero upwards; of an empty scale zero alone."""
         values = [self.part * number for number in range(self.num_parts + 1)]
         return [Tick(_round(self.y(value)), axes.write_tick(value)) for value in values]
 

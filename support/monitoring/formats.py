@@ -16,6 +16,11 @@ def count(value: float | None) -> str:
     return NONE if value is None else f"{round(value):,}"
 
 
+def number_of(value: int, thing: str) -> str:
+    """Return how many things there are, in words."""
+    return f"{count(value)} {thing}{'' if value == 1 else 's'}"
+
+
 def milliseconds(value: float | None) -> str:
     """Return a time as it is measured, without its unit."""
     return count(value)

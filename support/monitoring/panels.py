@@ -113,9 +113,11 @@ def build_tiles(page: Page) -> list[Tile]:
     """Return the numbers of the whole window."""
     total = page.calls.total(page.backend)
     seconds = page.window.duration_s
-    replies = [f"{formats.count(total.num_calls)} calls to models"]
+    replies = [formats.number_of(total.num_calls, "call") + " to models"]
     if page.num_unanswered is not None:
-        replies.append(f"{formats.count(page.num_unanswered)} questions unanswered")
+        replies.append(
+            formats.number_of(page.num_unanswered, "question") + " unanswered"
+        )
     return [
         Tile("Replies", formats.count(total.num_replies), replies),
         _spread_tile("Time to first token", total.ttft),
@@ -124,21 +126,18 @@ def build_tiles(page: Page) -> list[Tile]:
         Tile(
             "Tokens per second",
             formats.rate(total.completion_tokens / seconds),
-            [
-                f"{formats.count(total.completion_tokens)} tokens in the period",
-                f"{formats.rate(total.writing_speed)} while a reply is written",
-            ],
+            _describe_tokens(total),
         ),
-        Tile("Cost", formats.usd(total.known_cost_usd), _describe_costs(total)),
+        Tile("Cost", _cost(total), _describe_costs(total)),
         Tile(
             "Failures",
             formats.count(total.num_failures),
-            [f"{formats.share(total.num_failures, total.num_calls)} of the calls"],
+            _share(total.num_failures, total.num_calls, "of the calls"),
         ),
         Tile(
             "Fallbacks",
             formats.count(total.num_fallbacks),
-            [f"{formats.share(total.num_fallbacks, total.num_replies)} of the replies"],
+            _share(total.num_fallbacks, total.num_replies, "of the replies"),
         ),
     ]
 
@@ -171,27 +170,48 @@ def _summary_row(name: str, figures: Figures, page: Page) -> list[str]:
         *(formats.milliseconds(p) for each in spreads for p in each.percentiles),
         formats.rate(figures.completion_tokens / page.window.duration_s),
         formats.rate(figures.writing_speed),
-        formats.usd(figures.known_cost_usd),
+        _cost(figures),
         formats.count(figures.num_unpriced),
     ]
 
 
 def _spread_tile(title: str, spread: Spread) -> Tile:
-    return Tile(
-        title,
-        formats.duration(spread.p50),
-        [
-            f"p95 {formats.duration(spread.p95)}",
-            f"p99 {formats.duration(spread.p99)}",
-        ],
-        is_median=spread.count > 0,
-    )
+    if not spread.count:
+        return Tile(title, formats.NONE, ["nothing measured"])
+    details = [
+        f"p95 {formats.duration(spread.p95)}",
+        f"p99 {formats.duration(spread.p99)}",
+    ]
+    return Tile(title, formats.duration(spread.p50), details, is_median=True)
+
+
+def _share(part: int, whole: int, of_what: str) -> list[str]:
+    return [f"{formats.share(part, whole)} {of_what}"] if whole else []
+
+
+def _describe_tokens(figures: Figures) -> list[str]:
+    details = [f"{formats.count(figures.completion_tokens)} tokens in the period"]
+    if figures.writing_speed is not None:
+        details.append(
+            f"{formats.rate(figures.writing_speed)} while a reply is written"
+        )
+    return details
+
+
+def _cost(figures: Figures) -> str:
+    """Return the known cost; what has no price is unpriced, never zero."""
+    if figures.num_unpriced and not figures.num_priced:
+        return "unpriced"
+    return formats.usd(figures.known_cost_usd)
 
 
 def _describe_costs(figures: Figures) -> list[str]:
-    details = [f"{formats.count(figures.num_priced)} calls with a price"]
+    unpriced = formats.number_of(figures.num_unpriced, "call")
+    if not figures.num_priced:
+        return [unpriced] if figures.num_unpriced else []
+    details = [formats.number_of(figures.num_priced, "call") + " with a price"]
     if figures.num_unpriced:
-        details.append(f"+ {formats.count(figures.num_unpriced)} unpriced, not in it")
+        details.append(f"+ {unpriced} unpriced, not in it")
     return details
 
 
@@ -303,11 +323,11 @@ def _cost_panel(page: Page, steps: Sequence[Figures]) -> Panel:
         for name in page.shown_names
     ]
     columns: dict[str, Iterable[str]] = {
-        name: [formats.usd(step.known_cost_usd) for step in page.calls.by_step(name)]
+        name: [_cost(step) for step in page.calls.by_step(name)]
         for name in page.shown_names
     }
     if len(series) > 1:
-        columns["All"] = [formats.usd(step.known_cost_usd) for step in steps]
+        columns["All"] = [_cost(step) for step in steps]
     columns["Unpriced calls"] = [formats.count(step.num_unpriced) for step in steps]
     num_unpriced = sum(step.num_unpriced for step in steps)
     return Panel(
@@ -316,8 +336,8 @@ def _cost_panel(page: Page, steps: Sequence[Figures]) -> Panel:
         "In US dollars, at the prices of the day of the call",
         charts.build_stacks(series, _axes(page, _write_usd, formats.short_usd)),
         _table(page, columns),
-        f"{formats.count(num_unpriced)} calls have no known price and are not in the "
-        "columns; the table counts them."
+        f"Not in the columns: {formats.number_of(num_unpriced, 'call')} without a "
+        "known price. The table counts them."
         if num_unpriced
         else "",
     )

@@ -51,3 +51,10 @@ def test_a_rate_has_three_digits(value, text):
 )
 def test_a_share_of_nothing_is_not_zero(part, whole, text):
     assert formats.share(part, whole) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 calls"), (1, "1 call"), (1200, "1,200 calls")]
+)
+def test_one_thing_is_not_several(value, text):
+    assert formats.number_of(value, "call") == text
