@@ -38,8 +38,9 @@ class RealWorker(WorkController):  # type: ignore[misc]  # celery has no types
 
 
 @pytest.fixture
-def real_worker():
+def real_worker(settings):
     """A worker with two threads that takes canaries from the in-memory broker."""
+    settings.EMBEDDED_WORKER = True
     current_app.amqp.queues  # noqa: B018 - made once, before the thread asks for it
     controller = RealWorker(
         app=current_app._get_current_object(),
