@@ -22,6 +22,8 @@ def check(**_: object) -> None:
 
 
 app = Celery("chatbot")
+# else threads, such as those of requests, fall back to another app
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["support.chat"])
-app.autodiscover_tasks(["support.chat"], related_name="worker")
+app.autodiscover_tasks(["support.chat", "support.monitoring"])
+app.autodiscover_tasks(["support.chat", "support.monitoring"], related_name="worker")

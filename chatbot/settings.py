@@ -7,6 +7,7 @@ start-up and names itself. Secrets may come from a file: `SECRET_KEY_FILE=/run/.
 import os
 import secrets
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ def _check_fernet_keys(keys: list[str]) -> list[str]:
     return keys
 
 
+def _read_networks(texts: list[str]) -> list[IPv4Network | IPv6Network]:
+    """Return addresses and networks; raises ImproperlyConfigured for anything else."""
+    try:
+        return [ip_network(text.strip()) for text in texts if text.strip()]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"METRICS_ALLOWED: {error}") from error
+
+
 # Django
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -114,6 +123,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "support.monitoring.probes.answer_probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -308,6 +318,17 @@ SOCKETS_PER_ADDRESS = env.int("SOCKETS_PER_ADDRESS", default=50)
 TURN_LEASE_S = env.int("TURN_LEASE_S", default=15)
 REAPER_INTERVAL_S = env.float("REAPER_INTERVAL_S", default=2.0)
 REPLY_MAX_TOKENS = env.int("REPLY_MAX_TOKENS", default=256)
+
+# Metrics for Prometheus: nobody may read them until one of the first two says so.
+
+METRICS_ALLOWED = _read_networks(env.list("METRICS_ALLOWED", default=[]))
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+if PROMETHEUS_MULTIPROC_DIR:
+    Path(PROMETHEUS_MULTIPROC_DIR).mkdir(parents=True, exist_ok=True)
+else:
+    # prometheus_client asks only whether the variable is there
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 # The model that the first set-up makes a backend of
 

@@ -31,6 +31,10 @@ VIOLATIONS = {
         "support/chat/events.py",
         "from support.chat import services",
     ),
+    "Monitoring reads, adds up, draws, and is asked": (
+        "support/monitoring/health.py",
+        "from support.monitoring import probes",
+    ),
     "A request flows one way through inference": (
         "inference/backends/scripted.py",
         "from inference.routing.router import Router",
@@ -73,6 +77,7 @@ VIOLATIONS = {
 ROOMS = {
     "The rooms of the domain look one way": "support",
     "A message flows one way through the chat": "support/chat",
+    "Monitoring reads, adds up, draws, and is asked": "support/monitoring",
     "A request flows one way through inference": "inference",
     "The host drives the engine, the engine its parts": "inference/engine",
 }

@@ -1,11 +1,15 @@
 """The ledger of calls to models: a row before each call, closed once after it."""
 
 from django.db.models import Max
+from django.dispatch import Signal
 from django.utils import timezone
 
 from inference import registry
 from inference.types import AttemptReport, AttemptStarted
 from support.models import Attempt, AttemptOutcome, Turn
+
+# Sent with `attempt`, the closed row. An error of a receiver is logged, no more.
+call_closed = Signal()
 
 
 class Ledger:
@@ -30,15 +34,16 @@ class Ledger:
         )
 
     def close(self, report: AttemptReport) -> None:
-        """Complete the row with what the call took and cost. Three queries.
+        """Complete the row with what the call took and cost. Four queries.
 
-        The cost stays NULL where no price is known.
+        The cost stays NULL where no price is known. Sends `call_closed`.
         """
         usage = report.usage
-        Attempt.objects.filter(
-            turn=self._turn,
-            number=self._num_before + report.number,
-            outcome__in=[AttemptOutcome.RUNNING, AttemptOutcome.LOST],
+        calls = Attempt.objects.filter(
+            turn=self._turn, number=self._num_before + report.number
+        )
+        is_closed = calls.filter(
+            outcome__in=[AttemptOutcome.RUNNING, AttemptOutcome.LOST]
         ).update(
             model=report.model,
             outcome=report.outcome.value,
@@ -54,3 +59,5 @@ class Ledger:
             duration_ms=report.duration_ms,
             finished_at=timezone.now(),
         )
+        if is_closed:
+            call_closed.send_robust(sender=Ledger, attempt=calls.get())

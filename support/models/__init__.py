@@ -5,6 +5,7 @@ from support.models.attempt import Attempt, AttemptOutcome
 from support.models.conversation import Conversation, ConversationStatus
 from support.models.message import Message, Notice, Rating, Role
 from support.models.prompt import SystemPrompt, activate_prompt, store_prompt
+from support.models.queue_pulse import QueuePulse
 from support.models.site import Site
 from support.models.turn import OPEN_STATES, Turn, TurnState
 from support.models.used_passage import UsedPassage
@@ -20,6 +21,7 @@ __all__ = [
     "Message",
     "Notice",
     "Passage",
+    "QueuePulse",
     "Rating",
     "Role",
     "Site",

@@ -88,6 +88,8 @@ class Turn(models.Model):
             ),
             # the claim: earlier open turns of the same conversation
             models.Index(fields=["conversation", "state"], name="turn_conversation"),
+            # monitoring: how the turns of a window ended
+            models.Index(fields=["finished_at", "state"], name="turn_window"),
         ]
         constraints = [
             models.CheckConstraint(

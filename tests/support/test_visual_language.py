@@ -1,9 +1,11 @@
-"""The widget, which cannot load tokens.css, has the same colours by hand."""
+"""The colours: those of the widget are the tokens by hand; charts can be read."""
 
 import re
 from pathlib import Path
 
 import pytest
+
+from support.monitoring.panels import NUM_COLORS
 
 STATIC = Path(__file__).resolve().parents[2] / "support" / "static" / "support"
 TOKENS = (STATIC / "tokens.css").read_text()
@@ -62,3 +64,37 @@ def test_every_colour_of_the_widget_is_a_token():
 )
 def test_type_and_motion_are_the_same(token, pattern):
     assert find(pattern, WIDGET) == find(rf"--{token}: (.*);$", TOKENS)
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of #rrggbb, as WCAG 2.2 defines it."""
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [
+        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, from 1 to 21."""
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", [*(f"chart-{n}" for n in range(1, 7)), "color-danger"])
+def test_a_series_of_a_chart_stands_out(name, theme):
+    color, surface = (
+        re.findall(r"#\w{6}", color_of(TOKENS, token))[theme]
+        for token in (name, "color-surface")
+    )
+    assert contrast(color, surface) >= 3
+
+
+def test_every_style_of_the_charts_has_a_colour():
+    styles = (STATIC / "monitoring.css").read_text()
+    named = set(re.findall(r"\.([\w-]+)(?=[^{}]*\{ --series)", styles))
+    assert named == {
+        *(f"color-{number}" for number in range(1, NUM_COLORS + 1)),
+        *("p50", "p95", "p99", "failed", "lost", "fallback", "unanswered"),
+    }

@@ -9,6 +9,7 @@ from inference.models import Backend, BackendKind, Price
 from inference.types import AttemptOutcome, AttemptReport, AttemptStarted, Usage
 from support.chat.ledger import Ledger
 from support.models import Attempt
+from support.monitoring import metrics
 from tests.factories import make_backend, make_turn
 
 pytestmark = pytest.mark.django_db
@@ -70,10 +71,11 @@ def test_a_cost_that_cannot_be_worked_out_loses_nothing_else():
     assert (attempt.prompt_tokens, attempt.cost_usd) == (10, None)
 
 
-def test_closing_takes_three_queries(django_assert_num_queries):
+def test_closing_takes_four_queries_and_one_of_the_metrics(django_assert_num_queries):
+    metrics.watch_calls()
     backend = make_backend()
     ledger = Ledger(make_turn())
     ledger.open(AttemptStarted(backend.name, "script", 1))
     done, now = AttemptOutcome.COMPLETED, datetime.now(UTC)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(5):
         ledger.close(AttemptReport(backend.name, "script", 1, done, now, 900))

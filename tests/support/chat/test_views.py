@@ -131,6 +131,6 @@ def test_the_script_is_not_sent_again_unchanged(client):
 
 
 def test_pages_carry_a_strict_policy(client):
-    policy = client.get("/livez")["Content-Security-Policy"]
+    policy = client.get("/widget.js")["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "script-src 'self'" in policy

@@ -1,0 +1,1 @@
+"""What operators see: latency, cost and load; health for probes; metrics."""
