@@ -13,6 +13,5 @@ def _fresh_process_state():
     yield
     registry.close()
     registry.registry.router = type(registry.registry.router)()
-    rate_limits._process_limiter.cache_clear()
     reply_buffer.clear()
     rate_limits._shared_limiter.cache_clear()
