@@ -194,7 +194,7 @@ PORT = env.int("PORT", default=8000)
 
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels.layers.InMemoryChannelLayer",
+        "BACKEND": "support.chat.memory_layer.MemoryChannelLayer",
         # the default of 100 drops frames of a fast model without an error
         "CONFIG": {"capacity": 5000},
     }
