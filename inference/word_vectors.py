@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+# Texts about different things are this close by chance.
+CHANCE = 0.3
+
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -51,9 +54,15 @@ class WordVectors:
         return directions
 
     def closeness(self, question: str, sentences: Iterable[str]) -> list[float]:
-        """Return how close each sentence is to a question, from 0 to 1."""
+        """Return how close each sentence is to a question, from 0 (chance) to 1."""
         (asked,) = self.embed([question])
-        return [max(0.0, float(one)) for one in self.embed(sentences) @ asked]
+        return [float(one) for one in above_chance(self.embed(sentences) @ asked)]
+
+
+def above_chance(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return from 0 to 1 how much closer than by chance; 0 where it is no closer."""
+    close: NDArray[np.float32] = np.maximum(cosines - CHANCE, 0) / (1 - CHANCE)
+    return close
 
 
 def save_word_vectors(

@@ -11,9 +11,7 @@ MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 400
 
 # "path" or "path::function": why it is better long
-REASONS = {
-    "tests/support/chat/test_consumers.py": "a class for each frame one socket takes",
-}
+REASONS: dict[str, str] = {}
 
 
 def files() -> list[Path]:

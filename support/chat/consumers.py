@@ -330,12 +330,16 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _send(self, frame: Frame) -> None:
         """Send a frame; a client that does not read for 10 s is let go."""
         text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+        # not `wait_for`: on Python 3.11 it loses a cancel that comes as the send ends,
+        # and the poll of a closed tab would go on
         try:
-            await asyncio.wait_for(self.send(text_data=text), SEND_TIMEOUT_S)
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self.send(text_data=text)
         except TimeoutError:
             # the close waits for the full buffer too, so it is not waited for long
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.close(CloseCode.SLOW), 1)
+                async with asyncio.timeout(1):
+                    await self.close(CloseCode.SLOW)
             raise StopConsumer from None
 
     def _count(self, key: str, limit: int) -> bool:

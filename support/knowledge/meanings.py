@@ -7,12 +7,9 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
-from inference.word_vectors import WordVectors, load_word_vectors
+from inference.word_vectors import WordVectors, above_chance, load_word_vectors
 from support.knowledge.sentences import split_lines
 from support.knowledge.vocabulary import PassageText
-
-# Texts about different things are this close by chance.
-_CHANCE = 0.4
 
 # A search asks about its question twice; other threads may be searching meanwhile.
 _MAX_QUESTIONS = 16
@@ -44,7 +41,7 @@ class MeaningIndex:
         Passages that are no closer than by chance are left out.
         """
         best = np.zeros(len(self._passage_ids), dtype=np.float32)
-        close = _above_chance(self._sentences @ self._embed_question(question))
+        close = above_chance(self._sentences @ self._embed_question(question))
         np.maximum.at(best, self._owners, close)
         return {self._passage_ids[i]: float(best[i]) for i in np.flatnonzero(best)}
 
@@ -57,7 +54,7 @@ class MeaningIndex:
         has changed since they were computed is compared as it is now.
         """
         directions = self._read_directions(sentences)
-        close = _above_chance(directions @ self._embed_question(question))
+        close = above_chance(directions @ self._embed_question(question))
         return [float(one) for one in close]
 
     def _read_directions(self, sentences: Sequence[str]) -> NDArray[np.float32]:
@@ -65,12 +62,6 @@ class MeaningIndex:
         if len(rows) < len(sentences):
             return self._vectors.embed(sentences)
         return self._sentences[rows]
-
-
-def _above_chance(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return from 0 to 1 how much closer than by chance; 0 where it is no closer."""
-    close: NDArray[np.float32] = np.maximum(cosines - _CHANCE, 0) / (1 - _CHANCE)
-    return close
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""A server for each test."""
+"""Servers: one for each test, or one for all tests of a file."""
 
 import pytest
 
@@ -18,6 +18,17 @@ def server(tmp_path, set_up_server):
     """A server that is set up, without articles, and not started yet."""
     server = Server(tmp_path)
     server.set_up_like(set_up_server)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def scripted_server(tmp_path_factory, set_up_server):
+    """A running server for all tests of a file: starting takes seconds."""
+    server = Server(tmp_path_factory.mktemp("scripted"))
+    server.set_up_like(set_up_server)
+    server.use_scripts("say fine")
+    server.start()
     yield server
     server.kill()
 

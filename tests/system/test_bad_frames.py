@@ -5,8 +5,6 @@ import json
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.system.server import Server
-
 NOWHERE = "01890000-0000-7000-8000-000000000001"
 
 
@@ -46,15 +44,10 @@ MALFORMED = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, set_up_server):
+def server(scripted_server):
     """One server for all tests of this file: it is meant to survive them."""
-    server = Server(tmp_path_factory.mktemp("bad-frames"))
-    server.set_up_like(set_up_server)
-    server.use_scripts("say fine")
-    server.start()
-    yield server
-    assert "Traceback" not in server.read_log()
-    server.kill()
+    yield scripted_server
+    assert "Traceback" not in scripted_server.read_log()
 
 
 @pytest.fixture

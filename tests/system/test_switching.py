@@ -4,21 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.system.server import Server
 from tests.system.staff import Staff
 
 LIMIT_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, set_up_server):
-    """One server for all tests of this file: starting and logging in take seconds."""
-    server = Server(tmp_path_factory.mktemp("switching"))
-    server.set_up_like(set_up_server)
-    server.use_scripts("say old")
-    server.start()
-    yield server
-    server.kill()
+def server(scripted_server):
+    """One server for all tests of this file, as logging in takes seconds too."""
+    return scripted_server
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,13 @@ from inference.lab.train.topics import Fact, Topic
 RANK_WEIGHTS = (0.70, 0.18, 0.12)
 REFUSAL_SHARE = 0.24
 # Of the refusals: questions written as near misses of the topic, and, of the others,
-# those that name another thing than the passages do. These are learned last, so that
-# training has more of them than the evaluation.
+# those that name another thing than the passages do. What is "drilled" is learned
+# last, so that training has more of it than the evaluation.
 NEAR_MISS_SHARE = 0.35
 OTHER_ENTITY_SHARE = 0.3
 DRILLED_OTHER_ENTITY_SHARE = 0.6
 SMALL_TALK_SHARE = 0.09
+DRILLED_SMALL_TALK_SHARE = 0.13
 TWO_FACTS_SHARE = 0.05
 
 
@@ -120,7 +121,8 @@ class DialogueWriter:
         difficulty: float,
     ) -> Branch:
         ease = min(1.0, max(0.1, (difficulty - 0.4) / 0.3))
-        small_talk, refusals = SMALL_TALK_SHARE * ease, REFUSAL_SHARE * ease
+        share = SMALL_TALK_SHARE if self.held_out else DRILLED_SMALL_TALK_SHARE
+        small_talk, refusals = share * ease, REFUSAL_SHARE * ease
         kind = rng.random()
         if kind < small_talk:
             return self._small_talk(names, rng, difficulty)

@@ -24,7 +24,7 @@ NUM_FACTS = 256  # in a batch
 NUM_VARIANTS = 200  # of every fact
 NUM_NEAR_MISSES = 64  # in a batch
 NEAR_MISS_WEIGHT = 0.15
-DROPPED_WORDS = 0.1
+DROPPED_WORDS = 0.3
 LEARNING_RATE = 0.01
 # A question and a statement are drawn together most often, sometimes two of a kind.
 SAME_KIND_SHARE = 0.1

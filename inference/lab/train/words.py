@@ -10,7 +10,7 @@ from inference.lab.train.small_talk import load_small_talk
 from inference.lab.train.topics import SLOT, Topic, load_topics
 from inference.word_vectors import read_words, save_word_vectors
 
-NUM_DIMENSIONS = 64
+NUM_DIMENSIONS = 128
 UNKNOWN = "the"
 
 

@@ -4,7 +4,7 @@
  *   <script async src="https://HOST/widget.js" data-site="KEY"></script>
  *
  * Options: data-position="left|right", data-locale="de", data-theme="auto|light|dark", data-open.
- * Colours and sizes: CSS custom properties on the element, `support-chat { --support-chat-accent: #a33 }`.
+ * Colours, sizes and spacing: CSS custom properties on the element, `support-chat { --support-chat-accent: #a33 }`.
  * For the page: `supportChat.open() .close() .toggle() .reset() .on(event, listener)`. See docs/widget.md.
  *
  * Read it in this order: Transcript (what is known, no browser needed), Connection (the wire, see
@@ -1648,6 +1648,9 @@
       --focus: light-dark(#1c6fd1, #7db7ff);
       --bad: #b4481c;
       --radius: var(--support-chat-radius, 18px);
+      --gap: var(--support-chat-gap, 16px);
+      --padding: var(--support-chat-padding, 16px);
+      --bubble-padding: var(--support-chat-bubble-padding, 14px);
       --size: var(--support-chat-font-size, 15px);
       --side: var(--support-chat-side, 20px);
       --bottom: var(--support-chat-bottom, 20px);
@@ -1684,8 +1687,7 @@
     .open .launcher .icon-down { opacity: 1; transform: none; }
     .badge { position: absolute; inset-block-start: -3px; inset-inline-end: -3px; min-width: 23px; height: 23px; padding: 0 6px; border: 2px solid var(--surface); border-radius: 12px; background: var(--bad); color: #fff; font-size: 12px; font-weight: 650; line-height: 19px; text-align: center; }
     .teaser { position: fixed; z-index: var(--layer); inset-block-end: calc(var(--bottom) + 76px + env(safe-area-inset-bottom)); inset-inline-end: var(--side); width: min(300px, calc(100vw - 2 * var(--side))); border: 1px solid var(--line); border-radius: var(--radius); background: var(--surface); box-shadow: 0 2px 6px rgb(0 0 0 / 0.1), 0 12px 32px rgb(0 0 0 / 0.16); animation: rise 0.3s var(--ease); }
-    .teaser-open { display: flex; gap: 10px; align-items: flex-start; width: 100%; padding: 14px 36px 14px 14px; border-radius: inherit; text-align: start; font-size: 0.94em; line-height: 1.45; }
-    [dir="rtl"] .teaser-open { padding: 14px 14px 14px 36px; }
+    .teaser-open { display: flex; gap: 10px; align-items: flex-start; width: 100%; padding: var(--bubble-padding); padding-inline-end: 36px; border-radius: inherit; text-align: start; font-size: 0.94em; line-height: 1.45; }
     .teaser-text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; overflow-wrap: anywhere; }
     .teaser-close { position: absolute; inset-block-start: 6px; inset-inline-end: 6px; padding: 5px; border-radius: 50%; color: var(--ink-soft); }
     .teaser-close:hover { background: var(--accent-soft); color: var(--ink); }
@@ -1698,8 +1700,7 @@
     :host([data-position="left"]) :is(.launcher, .panel, .teaser) { left: var(--side); right: auto; transform-origin: 0 100%; }
     :host([data-position="right"]) :is(.launcher, .panel, .teaser) { right: var(--side); left: auto; transform-origin: 100% 100%; }
 
-    .header { display: flex; align-items: center; gap: 12px; flex: none; padding: 16px 12px 16px 18px; color: var(--on-accent); background: radial-gradient(120% 180% at 0% 0%, color-mix(in oklab, var(--accent) 86%, white), transparent 60%), var(--accent); }
-    [dir="rtl"] .header { padding: 16px 18px 16px 12px; }
+    .header { display: flex; align-items: center; gap: 12px; flex: none; padding-block: var(--padding); padding-inline: calc(var(--padding) * 1.125) calc(var(--padding) * 0.75); color: var(--on-accent); background: radial-gradient(120% 180% at 0% 0%, color-mix(in oklab, var(--accent) 86%, white), transparent 60%), var(--accent); }
     .header .avatar { position: relative; width: 42px; height: 42px; background-color: color-mix(in oklab, var(--accent) 70%, white); border: 2px solid rgb(255 255 255 / 0.28); }
     .header .avatar .icon { width: 26px; height: 26px; }
     .titles { flex: 1; min-width: 0; }
@@ -1710,7 +1711,7 @@
     .header-button:hover { background: rgb(255 255 255 / 0.16); opacity: 1; }
     .header :focus-visible { outline-color: #fff; }
 
-    .banner { display: flex; align-items: flex-start; gap: 9px; flex: none; padding: 10px 18px; border-block-end: 1px solid var(--line); background: var(--surface); color: var(--ink); font-size: 0.87em; line-height: 1.45; }
+    .banner { display: flex; align-items: flex-start; gap: 9px; flex: none; padding: 10px calc(var(--padding) * 1.125); border-block-end: 1px solid var(--line); background: var(--surface); color: var(--ink); font-size: 0.87em; line-height: 1.45; }
     .banner .icon { width: 18px; height: 18px; margin-block-start: 1px; color: var(--link); }
     .banner[data-kind="warning"] { background: light-dark(#fbf0d5, #352a12); }
     .banner[data-kind="warning"] .icon { color: light-dark(#7a5200, #f0c36a); }
@@ -1721,13 +1722,13 @@
 
     /* transcript */
     .middle { position: relative; display: flex; flex: 1; min-height: 0; }
-    .scroller { flex: 1; overflow: hidden auto; padding: 18px 16px 10px; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--line) transparent; }
+    .scroller { flex: 1; overflow: hidden auto; padding: calc(var(--padding) * 1.125) var(--padding) calc(var(--padding) * 0.625); overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--line) transparent; }
     .scroller:focus-visible { outline-offset: -3px; }
     .log { display: flex; flex-direction: column; }
-    .line { align-self: center; max-width: 34ch; margin-block: 2px 14px; color: var(--ink-soft); font-size: 0.8em; line-height: 1.45; text-align: center; text-wrap: balance; }
-    .day { margin-block: 18px 12px; font-weight: 600; }
-    .row { display: flex; align-items: flex-end; gap: 8px; max-width: 100%; margin-block-end: 4px; animation: rise 0.25s var(--ease); }
-    .row[data-last="true"] { margin-block-end: 16px; }
+    .line { align-self: center; max-width: 34ch; margin-block: 2px calc(var(--gap) * 0.875); color: var(--ink-soft); font-size: 0.8em; line-height: 1.45; text-align: center; text-wrap: balance; }
+    .day { margin-block: calc(var(--gap) * 1.125) calc(var(--gap) * 0.75); font-weight: 600; }
+    .row { display: flex; align-items: flex-end; gap: 8px; max-width: 100%; margin-block-end: calc(var(--gap) / 4); animation: rise 0.25s var(--ease); }
+    .row[data-last="true"] { margin-block-end: var(--gap); }
     .row .avatar { align-self: flex-start; margin-block-start: 6px; }
     .row:not([data-first="true"]) .avatar { visibility: hidden; height: 0; }
     .row[data-role="staff"] .avatar { margin-block-start: 24px; }
@@ -1737,7 +1738,7 @@
     .row[data-role="staff"] .avatar { background-color: var(--bad); }
     .name { padding-inline: 4px; color: var(--ink-soft); font-size: 0.8em; font-weight: 600; }
     .row:not([data-first="true"]) .name { display: none; }
-    .bubble { max-width: 100%; padding: 10px 14px; border: 1px solid var(--line); border-radius: var(--radius); background: var(--surface); overflow-wrap: anywhere; }
+    .bubble { max-width: 100%; padding: calc(var(--bubble-padding) - 4px) var(--bubble-padding); border: 1px solid var(--line); border-radius: var(--radius); background: var(--surface); overflow-wrap: anywhere; }
     .text { white-space: pre-wrap; }
     .text:has(> p, > ul, > ol, > pre, > blockquote, > h3, > h4, > table) { white-space: normal; }
     .row[data-role="user"] .bubble { border-color: transparent; background: var(--accent); color: var(--on-accent); }
@@ -1801,12 +1802,12 @@
     .choice.primary { border-color: transparent; background: var(--accent); color: var(--on-accent); }
     .choice.primary:hover { background: var(--accent-strong); }
     .choices { display: flex; flex-wrap: wrap; gap: 8px; padding-block-start: 8px; }
-    .suggestions { display: flex; flex-direction: column; gap: 8px; align-items: flex-end; margin-block: 6px 10px; padding-inline-start: 38px; }
-    .older { display: block; margin: 0 auto 16px; font-size: 0.87em; }
+    .suggestions { display: flex; flex-direction: column; gap: calc(var(--gap) / 2); align-items: flex-end; margin-block: 6px 10px; padding-inline-start: 38px; }
+    .older { display: block; margin: 0 auto var(--gap); font-size: 0.87em; }
     .jump { position: absolute; inset-block-end: 12px; left: 50%; display: grid; place-items: center; width: 36px; height: 36px; margin-left: -18px; border: 1px solid var(--line); border-radius: 50%; background: var(--surface); color: var(--link); box-shadow: 0 2px 10px rgb(0 0 0 / 0.16); }
 
     /* composer */
-    .composer { flex: none; padding: 6px 14px calc(10px + env(safe-area-inset-bottom)); background: var(--paper); }
+    .composer { flex: none; padding: 6px calc(var(--padding) * 0.875) calc(10px + env(safe-area-inset-bottom)); background: var(--paper); }
     .field { display: flex; gap: 6px; align-items: flex-end; padding: 6px; border: 1px solid var(--line-strong); border-radius: calc(var(--radius) + 5px); background: var(--surface); transition: border-color 0.15s, box-shadow 0.15s; }
     .field:focus-within { border-color: var(--link); box-shadow: 0 0 0 1px var(--link); }
     .input { flex: 1; min-width: 0; max-height: 132px; margin: 0; padding: 6px 4px 6px 10px; border: 0; outline: none; background: none; line-height: 1.5; resize: none; overflow-y: auto; scrollbar-width: thin; }
@@ -1828,8 +1829,8 @@
     .hint { color: var(--ink-soft); font-variant-numeric: tabular-nums; text-align: end; }
     .hint.bad { color: var(--danger); font-weight: 600; }
 
-    .confirm { position: absolute; inset: 0; z-index: 1; display: grid; align-items: end; padding: 14px; background: rgb(0 0 0 / 0.42); animation: fade 0.15s; }
-    .confirm-card { padding: 18px; border-radius: var(--radius); background: var(--surface); box-shadow: 0 8px 32px rgb(0 0 0 / 0.25); animation: rise 0.22s var(--ease); }
+    .confirm { position: absolute; inset: 0; z-index: 1; display: grid; align-items: end; padding: calc(var(--padding) * 0.875); background: rgb(0 0 0 / 0.42); animation: fade 0.15s; }
+    .confirm-card { padding: calc(var(--padding) * 1.125); border-radius: var(--radius); background: var(--surface); box-shadow: 0 8px 32px rgb(0 0 0 / 0.25); animation: rise 0.22s var(--ease); }
     .confirm-card .choices { padding-block-start: 14px; }
 
     @keyframes rise { from { opacity: 0; transform: translateY(8px); } }
@@ -1841,7 +1842,7 @@
       :host { --size: var(--support-chat-font-size, 16px); --side: var(--support-chat-side, 16px); --bottom: var(--support-chat-bottom, 16px); }
       .panel, :host([data-position]) .panel { inset: var(--view-top, 0px) 0 auto 0; width: 100%; max-width: none; height: var(--view-height, 100dvh); border: 0; border-radius: 0; transform: translateY(24px); }
       .open .launcher { display: none; }
-      .header { padding-block-start: calc(14px + env(safe-area-inset-top)); }
+      .header { padding-block-start: calc(var(--padding) * 0.875 + env(safe-area-inset-top)); }
       .header-button { padding: 11px; }
       .thumb { padding: 8px; }
       .round { width: 38px; height: 38px; }

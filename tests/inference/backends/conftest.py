@@ -2,15 +2,6 @@ import socket
 
 import pytest
 
-from tests.inference.backends.openai_stand_in import OpenAIStandIn
-
-
-@pytest.fixture
-def provider():
-    stand_in = OpenAIStandIn()
-    yield stand_in
-    stand_in.close()
-
 
 @pytest.fixture
 def silent():

@@ -17,9 +17,14 @@ from inference.types import (
     Delta,
     Routed,
 )
+from tests.inference.conftest import wait_until
 
 REQUEST = CompletionRequest((ChatMessage("user", "tent boots"),), max_tokens=9000)
 QUICK = Deadlines(connect_s=0.2, first_token_s=0.2, gap_s=0.2, total_s=2.0)
+
+
+def is_without_call():
+    return not any(thread.name == "call-local" for thread in threading.enumerate())
 
 
 def route(backends, cancel=None, deadlines=QUICK, router=None):
@@ -76,7 +81,7 @@ def test_a_finished_call_leaves_no_thread():
     threads = CallThreads(time.monotonic)
     call = threads.open(ScriptedBackend("local", ["hang"]), REQUEST, QUICK)
     call.abandon()
-    wait_until(lambda: not any(t.name == "call-local" for t in threading.enumerate()))
+    wait_until(is_without_call, timeout_s=2)
     assert threads.num_hanging() == {}
 
 
@@ -113,12 +118,5 @@ def test_an_abandoned_stream_is_closed():
     call = CallThreads(time.monotonic).open(talker, REQUEST, QUICK)
     call.take(time.monotonic() + 1)
     call.abandon()
-    wait_until(lambda: not any(t.name == "call-local" for t in threading.enumerate()))
+    wait_until(is_without_call, timeout_s=2)
     assert len(talker.requests) == 1
-
-
-def wait_until(condition, timeout_s=2.0):
-    limit_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < limit_s, "waited too long"
-        time.sleep(0.01)

@@ -14,6 +14,7 @@ from django.db import connection
 from chatbot.asgi import application
 from support.chat import answering, visitors
 from support.models import Conversation
+from tests.factories import make_conversation, make_site
 from tests.protocol import client_frame_errors, server_frame_errors
 
 ORIGIN = "https://shop.example"
@@ -65,6 +66,12 @@ class Client:
             output = await self.communicator.receive_output(10)
             if output["type"] == "websocket.close":
                 return output["code"]
+
+
+@pytest.fixture
+def conversation(db):
+    """A conversation on a website of its own."""
+    return make_conversation(make_site(allowed_origins=ORIGIN))
 
 
 @pytest.fixture

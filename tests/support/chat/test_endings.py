@@ -15,18 +15,11 @@ from support.models import Article, Message, Notice, Turn, TurnState
 from tests.factories import (
     change_turn,
     make_backend,
-    make_conversation,
-    make_site,
     make_turn,
     past,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def conversation(db):
-    return make_conversation(make_site(allowed_origins="https://shop.example"))
 
 
 @sync_to_async

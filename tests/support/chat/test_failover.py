@@ -7,12 +7,11 @@ from asgiref.sync import sync_to_async
 
 from inference.models import Backend, BackendKind, Price
 from support.models import Attempt, AttemptOutcome
-from tests.factories import contents, make_backend, make_conversation, make_site
+from tests.factories import contents, make_backend
 from tests.inference.backends.openai_stand_in import (
     COUNTS,
     KEY,
     WHOLE,
-    OpenAIStandIn,
     head,
     refusal,
     say,
@@ -21,13 +20,6 @@ from tests.inference.backends.openai_stand_in import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CUT = [head(), say("Half an"), 0.2]
-
-
-@pytest.fixture
-def provider():
-    stand_in = OpenAIStandIn()
-    yield stand_in
-    stand_in.close()
 
 
 @pytest.fixture
@@ -42,11 +34,6 @@ def cloud(provider):
     )
     Price.objects.create(backend=row, input_usd_per_mtok=1000, output_usd_per_mtok=2000)
     return row
-
-
-@pytest.fixture
-def conversation(db):
-    return make_conversation(make_site(allowed_origins="https://shop.example"))
 
 
 @pytest.fixture
