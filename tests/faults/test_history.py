@@ -264,6 +264,14 @@ def test_a_message_without_an_ack_may_be_stored_or_not():
     assert check(events, MARKS) == []
 
 
+def test_rows_of_a_database_will_do_as_what_is_stored():
+    events = clean_history()
+    fields = ("id", "seq", "role", "content", "client_id", "turn")
+    rows = [{name: item[name] for name in fields} for item in stored_messages()]
+    events[-1] = Stored(CHAT, rows)
+    assert check(events, MARKS) == []
+
+
 def test_an_open_turn_may_still_be_answered():
     question = message(
         1, "user", QUESTIONS["client-1"], client_id="client-1", turn="turn-1"

@@ -57,8 +57,8 @@ class Left:
 class Stored:
     """All messages of a conversation, the protocol's objects by `seq`, as stored.
 
-    `open_turns` are those that may still end. Rows of a database will do, if they
-    have what the observers were sent.
+    `open_turns` are those that may still end. Rows of a database will do that have
+    `id`, `seq`, `role`, `content`, `client_id` and `turn`.
     """
 
     conversation: str

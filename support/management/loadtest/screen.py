@@ -143,14 +143,17 @@ class Screen:
 
 
 def compare_messages(known: Frame, message: Frame) -> list[Fault]:
-    """Return what differs between two looks at one place; a rating may change."""
+    """Return what differs between two looks at one place, of what both have.
+
+    A rating may change.
+    """
     seq = message["seq"]
     if known["id"] != message["id"]:
         return [Fault(Kind.DIVERGED, f"seq {seq}: {known['id']} and {message['id']}")]
     changed = [
         name
-        for name in sorted(known.keys() | message.keys())
-        if known.get(name) != message.get(name) and name != "rating"
+        for name in sorted(known.keys() & message.keys())
+        if known[name] != message[name] and name != "rating"
     ]
     return [Fault(Kind.CHANGED, f"seq {seq}: {', '.join(changed)}")] if changed else []
 
