@@ -240,7 +240,7 @@ CELERY_BROKER_URL = (
 if CHANNEL_LAYER_URL.startswith("memory:"):
     CHANNEL_LAYERS = {
         "default": {
-            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            "BACKEND": "support.chat.memory_layer.MemoryChannelLayer",
             # the default of 100 drops frames of a fast model without an error
             "CONFIG": {"capacity": 5000},
         }

@@ -32,7 +32,6 @@ def _fresh_process_state():
     registry.close()
     registry.registry.loads_models = True
     registry.registry.router = type(registry.registry.router)()
-    rate_limits._process_limiter.cache_clear()
     reply_buffer.clear()
     rate_limits._shared_limiter.cache_clear()
 

@@ -27,6 +27,14 @@ VIOLATIONS = {
         "support/knowledge/searcher.py",
         "from support.chat import events",
     ),
+    "The load test plays its visitors one way": (
+        "support/management/loadtest/screen.py",
+        "from support.management.loadtest import history",
+    ),
+    "The load test is a client: plain Python that knows the protocol only": (
+        "support/management/loadtest/marks.py",
+        "from support.chat.frames import CloseCode",
+    ),
     "A message flows one way through the chat": (
         "support/chat/events.py",
         "from support.chat import services",
@@ -76,6 +84,7 @@ VIOLATIONS = {
 # contracts that know all modules of their rooms
 ROOMS = {
     "The rooms of the domain look one way": "support",
+    "The load test plays its visitors one way": "support/management/loadtest",
     "A message flows one way through the chat": "support/chat",
     "Monitoring reads, adds up, draws, and is asked": "support/monitoring",
     "A request flows one way through inference": "inference",

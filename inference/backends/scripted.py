@@ -5,6 +5,7 @@ A script is a few lines, one step each:
     say <text>         one delta; a JSON string keeps spaces and line breaks
     echo               the words of the last user message, a delta each
     pause <seconds>    wait; ends early when cancelled
+    pace <seconds>     from here on a delta every so often, as a model writes
     hang               wait until cancelled
     freeze <seconds>   wait and notice nothing, like stuck native code
     fail <error>       raise the error of that name from `inference.errors`
@@ -115,6 +116,8 @@ class _Performance:
         self._cancel = cancel
         self._num_words = 0
         self._reason: FinishReason | None = None
+        self._interval_s = 0.0
+        self._due_s = 0.0
         self.is_cut = False
 
     @property
@@ -125,10 +128,17 @@ class _Performance:
         if self._must_end():
             return
         for text in _VERBS[step.verb](self, step.value):
+            self._keep_pace()
             if self._must_end():
                 return
             self._num_words += len(text.split())
             yield Delta(text)
+
+    def _keep_pace(self) -> None:
+        """Wait for the next delta's time; a late one does not delay what follows."""
+        if self._interval_s:
+            self._due_s += self._interval_s
+            self._cancel.wait(max(self._due_s - time.monotonic(), 0))
 
     def _must_end(self) -> bool:
         if self._cancel.is_cancelled:
@@ -152,6 +162,11 @@ class _Performance:
     def pause(self, seconds: str) -> Sequence[str]:
         if self._cancel.wait(float(seconds)):
             self._reason = FinishReason.CANCELLED
+        self._due_s = time.monotonic()
+        return []
+
+    def pace(self, seconds: str) -> Sequence[str]:
+        self._interval_s, self._due_s = float(seconds), time.monotonic()
         return []
 
     def hang(self, _: str) -> Sequence[str]:
@@ -180,6 +195,7 @@ _VERBS: dict[str, Callable[[_Performance, str], Sequence[str]]] = {
     "say": _Performance.say,
     ECHO: _Performance.echo,
     "pause": _Performance.pause,
+    "pace": _Performance.pace,
     "hang": _Performance.hang,
     "freeze": _Performance.freeze,
     "fail": _Performance.fail,
@@ -209,7 +225,7 @@ def _check_step(step: Step) -> None:
         raise ValueError(f"no verb {step.verb!r}; one of {', '.join(_VERBS)}")
     if step.verb == "say" and not step.value:
         raise ValueError("say needs a text")
-    if step.verb in {"pause", "freeze"} and float(step.value) < 0:
+    if step.verb in {"pause", "pace", "freeze"} and float(step.value) < 0:
         raise ValueError(f"{step.verb} needs seconds, not {step.value!r}")
     if step.verb == "fail":
         build_error(step.value)

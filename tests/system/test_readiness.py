@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.system.server import ROOT, Server, free_port
+from tests.ports import free_port
+from tests.system.server import ROOT, Server
 
 RED_WITHIN_S = 10.0
 

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from inference.backends.scripted import ScriptedBackend, Step, parse_script
@@ -33,6 +35,7 @@ def test_reads_a_script():
 @pytest.mark.parametrize(
     ("script", "complaint"),
     [
+        ("pace -1", "line 1: pace needs seconds"),
         ("shout hello", "line 1: no verb 'shout'"),
         ("say a\npause", "line 2: could not convert"),
         ("fail Nothing", "line 1: no error 'Nothing'"),
@@ -66,7 +69,25 @@ def test_fails_after_a_delta():
         next(stream)
 
 
-@pytest.mark.parametrize("script", ["hang", "pause 30", "say a"])
+def test_keeps_a_pace():
+    began_s = time.monotonic()
+    assert len(play("pace 0.05\necho\nsay done")) == 4
+    assert time.monotonic() - began_s >= 0.15
+
+
+def test_a_late_delta_does_not_delay_what_follows():
+    script = parse_script("pace 0.4\nsay a\nsay b\nsay c")
+    stream = ScriptedBackend("demo", [script]).stream(
+        REQUEST, Deadlines(), CancelToken()
+    )
+    next(stream)
+    time.sleep(0.8)
+    began_s = time.monotonic()
+    assert len(list(stream)) == 3
+    assert time.monotonic() - began_s < 0.4
+
+
+@pytest.mark.parametrize("script", ["hang", "pause 30", "pace 30\necho", "say a"])
 def test_notices_a_cancel(script):
     cancel = CancelToken()
     cancel.cancel()
