@@ -80,12 +80,14 @@ def starve_engines(system: System, dice: Random) -> Iterator[None]:
 @fault("F6b", "a worker gets no more memory", target="worker", promises=(4, 6, 14),
        hold_s=5.0, within_s=80.0, is_over_when_healed=True)  # fmt: skip
 def starve_worker(system: System, dice: Random) -> Iterator[None]:
-    """Its threads can hang for ever: their turns are free at the deadline of 60 s."""
+    """It may end of that, or its threads hang: their turns are free after 60 s."""
     worker = system.choose_worker(dice)
+    worker.is_wanted = False
     before = limit_memory(worker.pid)
     yield
     with contextlib.suppress(ProcessLookupError):
         resource.prlimit(worker.pid, resource.RLIMIT_AS, before)
+        worker.is_wanted = worker.is_running
 
 
 @fault("F7", "a worker is deaf: its connections to Redis are half open",
