@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from random import Random
 
-from tests.faults.points import POINTS
+from tests.faults.points import HANG, POINTS, STREAMING
 from tests.faults.registry import fault
 from tests.faults.system import Process, System, wait_until
 from tests.system.processes import find_children, read_command, slowed
@@ -102,7 +102,18 @@ def deafen_worker(system: System, dice: Random) -> Iterator[None]:
        promises=(4, 6, 16), within_s=10.0)  # fmt: skip
 def terminate_worker(system: System, dice: Random) -> Iterator[None]:
     took_s = system.choose_worker(dice).terminate()
-    assert took_s < 12, f"it took {took_s:.1f} s to end"
+    assert took_s < 15, f"it took {took_s:.1f} s to end"
+    yield
+
+
+@fault("F8b", "a worker with a thread that hangs is told to end", target="worker",
+       promises=(4, 6, 16), within_s=20.0, is_for_chaos=False)  # fmt: skip
+def terminate_hanging_worker(system: System, dice: Random) -> Iterator[None]:
+    worker = system.choose_worker(dice)
+    worker.die_at(f"{HANG} {STREAMING}")
+    wait_until(lambda: not worker.fault_file.exists(), _DIE_S, "a thread hangs")
+    took_s = worker.terminate()
+    assert took_s < 15, f"it took {took_s:.1f} s to end"
     yield
 
 
