@@ -24,6 +24,7 @@ from support.chat import events, prompts, turns
 from support.chat.ledger import Ledger
 from support.chat.reply_buffer import read_reply
 from support.chat.reply_writer import ReplyWriter, TurnLost
+from support.chat.threads import give_back_connection
 from support.chat.watch import watch
 from support.knowledge import citations, claims, retrieval
 from support.knowledge.retrieval import RetrievedPassage
@@ -140,10 +141,12 @@ def _stream(
         for item in stream:
             if isinstance(item, AttemptStarted):
                 ledger.open(item)
+                give_back_connection()
             elif isinstance(item, Delta):
                 writer.write(item.text)
             elif isinstance(item, Reset):
                 writer.reset()
+                give_back_connection()
             else:
                 writer.flush()
                 return item

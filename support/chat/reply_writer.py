@@ -4,6 +4,7 @@ from time import monotonic
 
 from support.chat import events, turns
 from support.chat.reply_buffer import reply_buffer
+from support.chat.threads import give_back_connection
 from support.models import Turn
 
 _FLUSH_INTERVAL_S = 0.04
@@ -43,7 +44,9 @@ class ReplyWriter:
             self.flush()
         if now_s - self._saved_s >= _CHECKPOINT_INTERVAL_S:
             self._saved_s = now_s
-            if not turns.save_checkpoint(self._turn, self._written):
+            is_ours = turns.save_checkpoint(self._turn, self._written)
+            give_back_connection()
+            if not is_ours:
                 raise TurnLost
 
     def flush(self) -> None:
