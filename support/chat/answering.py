@@ -61,8 +61,8 @@ def produce(turn_id: UUID) -> UUID | None:
         return None
     events.publish(turn.conversation_id, events.turn_changed(turn, turn.question.seq))
     try:
-        with watch.looking_after(turn) as cancel:
-            _answer(turn, cancel)
+        with watch.looking_after(turn) as cancel, ReplyWriter(turn) as writer:
+            _answer(turn, writer, cancel)
     except TurnLost:
         logger.info("turn=%s attempt=%d lost", turn.id, turn.attempt)
         return None
@@ -72,8 +72,7 @@ def produce(turn_id: UUID) -> UUID | None:
     return turns.next_queued(turn.conversation_id)
 
 
-def _answer(turn: Turn, cancel: CancelToken) -> None:
-    writer = ReplyWriter(turn)
+def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
     question = build_question(turn)
     try:
         routed = _stream(turn, question.request, writer, cancel)

@@ -81,7 +81,8 @@ def claim(turn_id: UUID) -> Turn | None:
     )
     if not claimed:
         return None
-    close_lost_calls(turn_id)
+    if turn.attempt:
+        close_lost_calls(turn_id)
     turn = Turn.objects.select_related("question", "conversation__site").get(pk=turn_id)
     reply_buffer.start(turn.id, turn.attempt)
     return turn

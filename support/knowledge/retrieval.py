@@ -1,6 +1,6 @@
 """Finds the passages that a reply is made from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -59,8 +59,13 @@ class RetrievedPassage:
 class _Known:
     """What is computed from all passages before the first question."""
 
+    passages: Mapping[int, PassageText]
     vocabulary: Vocabulary
     meanings: MeaningIndex
+
+    def read(self, passage_ids: Iterable[int]) -> list[PassageText]:
+        """Return the passages with these ids; the index may know newer ones."""
+        return [self.passages[key] for key in passage_ids if key in self.passages]
 
 
 def retrieve(
@@ -72,11 +77,11 @@ def retrieve(
     """Return the passages that may answer a question, best first; empty if none do.
 
     `earlier` are the questions before, in order: "and in winter?" is read with the
-    last of them. `min_share` is of the best score. Five queries, and one more after
+    last of them. `min_share` is of the best score. Four queries, and one more after
     an article has changed.
     """
     known = _read_known()
-    searcher = Searcher(open_index(), known.vocabulary, known.meanings, _read_published)
+    searcher = Searcher(open_index(), known.vocabulary, known.meanings, known.read)
     query = build_query(question, known.vocabulary, earlier)
     found = searcher.find(query)[:limit]
     scores = {item.passage.passage_id: item.score for item in _choose(found, min_share)}
@@ -120,14 +125,6 @@ def _build_retrieved(
     )
 
 
-def _read_published(passage_ids: Iterable[int]) -> list[PassageText]:
-    """Return the passages of published articles; the index may know more. One query."""
-    passages = Passage.objects.filter(
-        pk__in=list(passage_ids), article__is_published=True
-    )
-    return [as_text(passage) for passage in passages.select_related("article")]
-
-
 # What is known of the articles as they were at `_state`; one for each process.
 _lock = Lock()
 _known: tuple[object, _Known] | None = None
@@ -153,5 +150,6 @@ def _read_known() -> _Known:
             texts = [as_text(row) for row in rows]
             vocabulary = Vocabulary(texts)
             meanings = MeaningIndex(bundled_vectors(), texts)
-            _known = (state, _Known(vocabulary, meanings))
+            by_id = {text.passage_id: text for text in texts}
+            _known = (state, _Known(by_id, vocabulary, meanings))
         return _known[1]
