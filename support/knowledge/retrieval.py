@@ -59,13 +59,13 @@ class RetrievedPassage:
 class _Known:
     """What is computed from all passages before the first question."""
 
-    passages: Mapping[int, PassageText]
+    rows: Mapping[int, Passage]
     vocabulary: Vocabulary
     meanings: MeaningIndex
 
     def read(self, passage_ids: Iterable[int]) -> list[PassageText]:
         """Return the passages with these ids; the index may know newer ones."""
-        return [self.passages[key] for key in passage_ids if key in self.passages]
+        return [as_text(self.rows[key]) for key in passage_ids if key in self.rows]
 
 
 def retrieve(
@@ -77,7 +77,7 @@ def retrieve(
     """Return the passages that may answer a question, best first; empty if none do.
 
     `earlier` are the questions before, in order: "and in winter?" is read with the
-    last of them. `min_share` is of the best score. Four queries, and one more after
+    last of them. `min_share` is of the best score. Three queries, and one more after
     an article has changed.
     """
     known = _read_known()
@@ -85,11 +85,9 @@ def retrieve(
     query = build_query(question, known.vocabulary, earlier)
     found = searcher.find(query)[:limit]
     scores = {item.passage.passage_id: item.score for item in _choose(found, min_share)}
-    rows = Passage.objects.select_related("article").in_bulk(scores)
     return [
-        _build_retrieved(rows[passage_id], score, query, known)
+        _build_retrieved(known.rows[passage_id], score, query, known)
         for passage_id, score in scores.items()
-        if passage_id in rows
     ]
 
 
@@ -146,10 +144,11 @@ def _read_known() -> _Known:
     with _lock:
         if _known is None or _known[0] != state:
             passages = Passage.objects.filter(article__in=published)
-            rows = passages.select_related("article").order_by("pk")
-            texts = [as_text(row) for row in rows]
+            # bodies stand in the passages, cut into pieces
+            rows = passages.select_related("article").defer("article__body")
+            by_id = {row.pk: row for row in rows.order_by("pk")}
+            texts = [as_text(row) for row in by_id.values()]
             vocabulary = Vocabulary(texts)
             meanings = MeaningIndex(bundled_vectors(), texts)
-            by_id = {text.passage_id: text for text in texts}
             _known = (state, _Known(by_id, vocabulary, meanings))
         return _known[1]
