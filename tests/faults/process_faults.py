@@ -62,7 +62,7 @@ _register_points()
 
 
 @fault("F5", "the engine of a worker aborts, as by an assertion", target="worker",
-       promises=(4, 6, 11), backend="model", within_s=5.0)  # fmt: skip
+       promises=(4, 6, 11), backend="model", within_s=10.0)  # fmt: skip
 def abort_engine(system: System, dice: Random) -> Iterator[None]:
     end_engine(system.choose_worker(dice), signal.SIGABRT)
     yield
