@@ -19,7 +19,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from support.chat import events, frames, rate_limits, selectors, services, visitors
 from support.chat.cursor import Cursor, ShownReply
@@ -112,9 +112,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         except frames.FrameTooBig:
             limit = settings.FRAME_BYTES
             await self._refuse("too_big", f"A frame can have {limit} bytes.")
-        except DatabaseError:
-            logger.exception("a frame could not be handled")
-            await self._refuse("unavailable", "Try again in a moment.")
+        except DatabaseError as error:
+            await self._put_off(error)
 
     async def conversation_event(self, event: dict[str, Any]) -> None:
         """Pass on an event, if the client does not have it already."""
@@ -129,8 +128,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _handle(self, frame: frames.ClientFrame) -> None:
         if isinstance(frame, frames.Hello):
-            async with self._greeting:
-                await self._greet(frame)
+            await self._welcome(frame)
         elif isinstance(frame, frames.Token):
             await self._renew(frame.token)
         elif isinstance(frame, frames.Ping):
@@ -155,9 +153,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             await self._refuse("rate_limited", str(error), frame, error.retry_after_ms)
         except ObjectDoesNotExist:
             await self._refuse("not_found", "There is no such thing here.", frame)
-        except DatabaseError:
-            logger.exception("a frame could not be stored")
-            await self._refuse("unavailable", "Try again in a moment.", frame)
+        except DatabaseError as error:
+            await self._put_off(error, frame)
 
     async def _send_message(self, frame: frames.Send, conversation_id: UUID) -> None:
         accepted = await in_thread(services.post_message)(
@@ -197,6 +194,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         async with self._greeting:  # it came, and the database has much to do
             if self._claims is None:
                 await self.close(CloseCode.UNAUTHENTICATED)
+
+    async def _welcome(self, hello: frames.Hello) -> None:
+        """Greet; a client that can be shown nothing now is to come back later."""
+        try:
+            async with self._greeting:
+                await self._greet(hello)
+        except DatabaseError as error:
+            await self._put_off(error)
+            await self.close(CloseCode.OVERLOADED)
 
     async def _greet(self, hello: frames.Hello) -> None:
         if hello.protocol != frames.PROTOCOL:
@@ -335,6 +341,14 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if retry_after_ms is not None:
             error["retry_after_ms"] = retry_after_ms
         await self._send(error)
+
+    async def _put_off(
+        self, error: DatabaseError, frame: frames.ClientFrame | None = None
+    ) -> None:
+        """Say that this cannot be done now; a database that is away needs no trace."""
+        is_gone = isinstance(error, OperationalError)
+        logger.error("a frame is put off: %s", error, exc_info=not is_gone)
+        await self._refuse("unavailable", "Try again in a moment.", frame)
 
     async def _send(self, frame: Frame) -> None:
         """Send a frame; a client that does not read for 10 s is let go."""
