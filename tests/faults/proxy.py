@@ -39,15 +39,17 @@ class FaultProxy:
 
     Faults add up until `heal` ends them all. `delay_s` is what everything takes each
     way. `num_bytes` counts what was forwarded in each direction, `num_cuts` the
-    connections that were cut here.
+    connections that were cut here. With several targets it is a balancer: each new
+    connection goes to the next one that takes it.
     """
 
-    def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
+    def __init__(self, *target_ports: int) -> None:
+        self.target_ports = target_ports
         self.port = 0
         self.delay_s = 0.0
         self.num_bytes = dict.fromkeys(Direction, 0)
         self.num_cuts = 0
+        self._num_links = 0
         self._cut_at: dict[Direction, int] = {}
         self._is_frozen = False
         self._links: set[_Link] = set()
@@ -152,7 +154,10 @@ class FaultProxy:
     async def _accept(self, listener: socket.socket) -> None:
         while True:
             client, _ = await self._loop.sock_accept(listener)
-            link = _Link(self, client)
+            first = self._num_links % len(self.target_ports)
+            self._num_links += 1
+            ports = self.target_ports[first:] + self.target_ports[:first]
+            link = _Link(self, client, ports)
             if self._is_frozen:
                 link.flowing.clear()
             self._links.add(link)
@@ -205,23 +210,24 @@ class FaultProxy:
 class _Link:
     """One client's connection and the one to the target that belongs to it."""
 
-    def __init__(self, proxy: FaultProxy, client: socket.socket) -> None:
+    def __init__(
+        self, proxy: FaultProxy, client: socket.socket, target_ports: tuple[int, ...]
+    ) -> None:
         client.setblocking(False)
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.task: asyncio.Task[None] | None = None
         self._proxy = proxy
         self._client = client
+        self._target_ports = target_ports
         self._target = socket.socket()
-        self._target.setblocking(False)
 
     async def run(self) -> None:
         """Forward both ways until both sides have ended, or one is reset."""
-        loop = asyncio.get_running_loop()
-        client, target = self._client, self._target
+        client = self._client
         try:
             await self.flowing.wait()
-            await loop.sock_connect(target, (HOST, self._proxy.target_port))
+            target = await self._connect()
             for each in (client, target):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.TaskGroup() as group:
@@ -238,7 +244,22 @@ class _Link:
             pass
         finally:
             client.close()
-            target.close()
+            self._target.close()
+
+    async def _connect(self) -> socket.socket:
+        """Return a socket of the first target that takes it; raises OSError."""
+        for number, port in enumerate(self._target_ports, start=1):
+            self._target.close()
+            self._target = socket.socket()
+            self._target.setblocking(False)
+            try:
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(self._target, (HOST, port))
+                break
+            except OSError:
+                if number == len(self._target_ports):
+                    raise
+        return self._target
 
     def cut(self, is_reset: bool) -> bool:
         """Close both sides at once; return whether they were open."""

@@ -227,6 +227,13 @@ def test_a_target_that_is_not_there_costs_the_connection(connect):
         assert client.recv(1) == b""
 
 
+def test_balances_between_the_targets_that_are_there(echo_port):
+    with FaultProxy(free_port(), echo_port, free_port()) as proxy:
+        for _ in range(4):
+            with socket.create_connection((HOST, proxy.port), timeout=10) as client:
+                assert ask(client, b"hello") == b"hello"
+
+
 def test_ends_with_frozen_connections(echo_port):
     with FaultProxy(echo_port) as proxy:
         client = socket.create_connection((HOST, proxy.port), timeout=10)
