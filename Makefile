@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services services check format imports requirements bench \
+.PHONY: run test test-services faults chaos services check format imports requirements bench \
   train-model clean
 
 run: $(VENV)/run.stamp
@@ -21,6 +21,16 @@ services:
 # The domain's tests on that Postgres; the tests of `make test` start their own services.
 test-services: $(VENV)/dev.stamp
 	$(BIN)/python deploy/services.py var/services $(BIN)/python -m pytest tests/support
+
+# Every fault FAULT_ROUNDS times, and 200 kills: about an hour. See docs/faults.md.
+faults: $(VENV)/dev.stamp
+	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults -m faults
+
+# Faults at random, two or more at once: make chaos SEED=7 MINUTES=10
+SEED ?=
+MINUTES ?= 5
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults.chaos --seed "$(SEED)" --minutes $(MINUTES)
 
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp

@@ -32,10 +32,10 @@ Inject = Callable[[System, Random], Iterator[None]]
 class Fault:
     """One thing that goes wrong, and what is promised for it.
 
-    `hold_s` is how long it lasts. Within `within_s` every visitor who waits must see
-    something new: counted from the injection, or, where `is_over_when_healed`, from
-    the end of the fault. `acks_within_s` is the longest that an acknowledgement may
-    take meanwhile, None where it may not come at all.
+    It lasts for `hold_s` and `hold_leases` times a worker's lease. Within `within_s`
+    every visitor who waits must see something new: counted from the injection, or,
+    where `is_over_when_healed`, from the end of the fault. `acks_within_s` is the
+    longest that an acknowledgement may take meanwhile, None where it may not come.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Fault:
     promises: tuple[int, ...]
     inject: Callable[[System, Random], AbstractContextManager[None]]
     hold_s: float = 0.0
+    hold_leases: float = 0.0
     within_s: float = 20.0
     is_over_when_healed: bool = False
     acks_within_s: float | None = None

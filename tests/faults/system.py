@@ -24,10 +24,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from redis import Redis as Client
 
-from deploy.services import Redis
+from deploy.services import Postgres, Redis
 from tests.faults.proxy import HOST, FaultProxy
 from tests.ports import free_port
-from tests.services import TestPostgres, running
+from tests.services import running
 from tests.system.server import ROOT
 from tests.system.stack import Stack, create_database
 
@@ -47,6 +47,12 @@ PRODUCTION = {"TURN_LEASE_S": "15", "REAPER_INTERVAL_S": "2"}
 QUICK = {"TURN_LEASE_S": "3", "REAPER_INTERVAL_S": "0.5"}
 
 
+class DurablePostgres(Postgres):
+    """Postgres that survives its own death, though not that of the machine."""
+
+    options = {"fsync": "off", "full_page_writes": "off"}
+
+
 class Process:
     """A web process or a worker, with a way to Redis of its own (`redis`)."""
 
@@ -64,6 +70,7 @@ class Process:
         self.process: subprocess.Popen[bytes] | None = None
         self.is_wanted = True  # false while a fault has taken it away
         self._command = command
+        self.fault_file = folder / f"{name}.fault"
         self._log = folder / f"{name}.log"
 
     @property
@@ -83,6 +90,7 @@ class Process:
     def start(self, **environment: str) -> None:
         """Start it; `wait_until_ready` says when it serves."""
         self.is_wanted = True
+        self.fault_file.unlink(missing_ok=True)
         self._num_ready = self.read_log().count("worker ready")
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
@@ -108,6 +116,13 @@ class Process:
         began_s = time.monotonic()
         self._end(signal.SIGTERM, 30)
         return time.monotonic() - began_s
+
+    def die_at(self, point: str) -> None:
+        """Have a worker die where `deadly.py` says, when it gets there."""
+        self.is_wanted = False
+        unfinished = self.fault_file.with_suffix(".part")
+        unfinished.write_text(point)
+        unfinished.rename(self.fault_file)
 
     def freeze(self) -> None:
         """Stop it where it is, as a machine that hangs."""
@@ -167,7 +182,7 @@ class System:
         return self
 
     def _open(self, opened: ExitStack) -> None:
-        self.postgres = opened.enter_context(running(TestPostgres))
+        self.postgres = opened.enter_context(running(DurablePostgres))
         self.redis = opened.enter_context(running(Redis))
         self.postgres_proxy = opened.enter_context(FaultProxy(self.postgres.port))
         url = create_database(self.postgres.url)
@@ -177,6 +192,7 @@ class System:
             self.folder, self.settings, database_url=url, redis_url=self.redis.url
         )
         self.stack.manage("setup")
+        self.use_scripts("echo")  # or each worker loads the model as it starts
         ports = [free_port() for _ in range(self._num_webs)]
         self.front = opened.enter_context(FaultProxy(*ports))
         opened.callback(self._kill_all)
@@ -185,8 +201,11 @@ class System:
             web.environment["PORT"] = str(port)
             self.webs.append(web)
         for number in range(1, self._num_workers + 1):
-            command = build_worker_command(f"worker{number}")
-            self.workers.append(self._build(opened, f"worker{number}", command))
+            name = f"worker{number}"
+            command = build_worker_command(name, "tests.faults.deadly")
+            worker = self._build(opened, name, command)
+            worker.environment["FAULT_FILE"] = str(worker.fault_file)
+            self.workers.append(worker)
         for process in self.processes:
             process.start()
         for process in self.processes:
@@ -272,10 +291,18 @@ class System:
             if service.process is None or service.process.poll() is not None:
                 service.kill()
                 service.start()
-        dead = [process for process in self.processes if not process.is_running]
-        for process in dead:
-            process.start()
-        for process in dead:
+        self.start_dead()
+        self.wait_until_ready()
+
+    def start_dead(self) -> None:
+        """Start processes that have ended, as a supervisor does; does not wait."""
+        for process in self.processes:
+            if not process.is_running:
+                process.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait until all processes serve."""
+        for process in self.processes:
             process.wait_until_ready()
 
     def probe(self) -> tuple[int, str]:
