@@ -30,13 +30,10 @@ class TestRedis(Redis):
 
 
 class TestPostgres(Postgres):
-    """Postgres that does not wait for the disk: it may be killed, the machine not.
-
-    With `synchronous_commit` off it would lose what it has just committed.
-    """
+    """Postgres that does not wait for the disk."""
 
     __test__ = False
-    options = {"fsync": "off", "full_page_writes": "off"}
+    options = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 @contextmanager
