@@ -9,7 +9,6 @@ from django.db import OperationalError
 from support.chat import threads
 from support.chat.threads import NUM_THREADS, DatabaseStuck, in_thread
 
-
 # its threads have connections to close, from other tests
 pytestmark = pytest.mark.django_db(transaction=True)
 
