@@ -367,7 +367,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _count(self, key: str, limit: int) -> bool:
         """Count this socket under a key; return whether there is room for it."""
-        return await in_thread(self._take)(key, limit)
+        # not among the threads that wait for the database, which is not asked here
+        return await asyncio.to_thread(self._take, key, limit)
 
     def _take(self, key: str, limit: int) -> bool:
         is_counted = sockets.take(key, limit)
