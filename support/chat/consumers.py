@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -25,7 +25,7 @@ from support.chat import events, frames, rate_limits, selectors, services, visit
 from support.chat.cursor import Cursor, ShownReply
 from support.chat.events import Frame
 from support.chat.frames import CloseCode
-from support.chat.sockets import sockets
+from support.chat.sockets import CountedSocket
 from support.chat.threads import in_thread
 from support.chat.visitors import Claims
 
@@ -48,11 +48,16 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         tab that is closed while a frame is on its way is an exception.
         """
         self._claims: Claims | None = None
-        self._counted: list[str] = []
-        self._has_left = False
+        self._counted = CountedSocket()
+        self._own_task = asyncio.current_task()
+        self._is_let_go = False
+        self._welcoming: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._is_let_go:
+                raise
         finally:
             await self._leave()
 
@@ -79,20 +84,37 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
         key = f"address:{self._address}"
-        if not await self._count(key, settings.SOCKETS_PER_ADDRESS):
+        limit = settings.SOCKETS_PER_ADDRESS
+        if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return
-        self._tasks.append(asyncio.create_task(self._await_hello()))
+        self._begin(self._await_hello())
 
     async def _leave(self) -> None:
         """Leave the group, end the tasks; what the worker does goes on."""
         for task in self._tasks:
+            task.remove_done_callback(self._let_go)
             task.cancel()
-        self._has_left = True
-        self._give_back()
+        self._counted.give_back()
         if self._claims is not None:
             group = events.group_name(self._claims.conversation_id)
             await self.channel_layer.group_discard(group, self.channel_name)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Return a task beside the frames; if it fails, the socket ends with it."""
+        task = asyncio.create_task(work)
+        self._tasks = [one for one in self._tasks if not one.done()] + [task]
+        task.add_done_callback(self._let_go)
+        return task
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None or self._own_task is None:
+            return
+        if not isinstance(error, (StopConsumer, OSError)):  # it does not read, or left
+            logger.error("a socket ends", exc_info=error)
+        self._is_let_go = True
+        self._own_task.cancel()
 
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None
@@ -109,9 +131,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             )
             if self._allowance.num_refused > _MAX_REFUSED_FRAMES:
                 await self.close(CloseCode.TOO_MANY)
-        except frames.FrameTooBig:
-            limit = settings.FRAME_BYTES
-            await self._refuse("too_big", f"A frame can have {limit} bytes.")
+        except frames.FrameTooBig as error:
+            await self._refuse("too_big", str(error))
         except DatabaseError as error:
             await self._put_off(error)
 
@@ -127,8 +148,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     # Frames in
 
     async def _handle(self, frame: frames.ClientFrame) -> None:
+        if self._welcoming is not None:
+            await asyncio.wait([self._welcoming])
         if isinstance(frame, frames.Hello):
-            await self._welcome(frame)
+            # not awaited here: who leaves meanwhile is heard, and needs no answer
+            self._welcoming = self._begin(self._welcome(frame))
         elif isinstance(frame, frames.Token):
             await self._renew(frame.token)
         elif isinstance(frame, frames.Ping):
@@ -217,7 +241,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if is_first:
             # subscribe, then read, then apply: nothing falls between
             await self._subscribe(conversation_id)
-            self._tasks.append(asyncio.create_task(self._poll(conversation_id)))
+            self._begin(self._poll(conversation_id))
         async with self._sending:
             await self._replay(hello, conversation_id)
 
@@ -250,7 +274,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 await self.close(CloseCode.UNAUTHENTICATED)
             return claims if is_same else None
         key = f"conversation:{claims.conversation_id}"
-        if not await self._count(key, settings.SOCKETS_PER_CONVERSATION):
+        limit = settings.SOCKETS_PER_CONVERSATION
+        if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return None
         return claims
@@ -364,25 +389,6 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 async with asyncio.timeout(1):
                     await self.close(CloseCode.SLOW)
             raise StopConsumer from None
-
-    async def _count(self, key: str, limit: int) -> bool:
-        """Count this socket under a key; return whether there is room for it."""
-        # not among the threads that wait for the database, which is not asked here
-        return await asyncio.to_thread(self._take, key, limit)
-
-    def _take(self, key: str, limit: int) -> bool:
-        is_counted = sockets.take(key, limit)
-        if is_counted:
-            self._counted.append(key)
-        if self._has_left:  # while this thread was counting
-            self._give_back()
-        return is_counted
-
-    def _give_back(self) -> None:
-        """Give back each key once, whichever thread comes first."""
-        with contextlib.suppress(IndexError):
-            while True:
-                sockets.give_back(self._counted.pop())
 
 
 _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {

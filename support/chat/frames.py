@@ -102,7 +102,7 @@ def read_frame(text: str | None, max_bytes: int) -> ClientFrame:
     if text is None:
         raise BadFrame("Frames are text, not binary.")
     if len(text.encode("utf-8", "surrogatepass")) > max_bytes:
-        raise FrameTooBig
+        raise FrameTooBig(f"A frame can have {max_bytes} bytes.")
     return parse_frame(text)
 
 

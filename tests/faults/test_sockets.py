@@ -115,7 +115,10 @@ def count_established(port: int) -> int:
 
 
 class Crowd:
-    """Sockets of different visitors on one loop, without any pause between tries."""
+    """Sockets of different visitors that all do the same at the same moment.
+
+    Their pauses grow as the widget's do, without its jitter.
+    """
 
     def __init__(self, server: Server, tokens: list[str]) -> None:
         self._plan = Plan(url=server.url, run="crowd", num_chats=1)
@@ -130,15 +133,23 @@ class Crowd:
         return time.monotonic() - began_s
 
     async def _connect(self, token: str) -> Connection:
+        pause_s = 0.5
         while True:
             self.num_tries += 1
             try:
-                connection = await Connection.open(self._plan)
-                await connection.greet(token, {"last_seq": 0}, lambda _: None)
+                return await self._open(token)
             except SocketLost:
-                await asyncio.sleep(0.1)
-            else:
-                return connection
+                await asyncio.sleep(pause_s)
+            pause_s *= 2
+
+    async def _open(self, token: str) -> Connection:
+        connection = await Connection.open(self._plan)
+        try:
+            await connection.greet(token, {"last_seq": 0}, lambda _: None)
+        except SocketLost:
+            connection.cut()
+            raise
+        return connection
 
     def cut_all(self) -> None:
         """Lose all of them at once."""
