@@ -26,6 +26,7 @@ from support.chat.ledger import Ledger
 from support.chat.patience import outlast
 from support.chat.reply_buffer import read_reply
 from support.chat.reply_writer import ReplyWriter, TurnLost
+from support.chat.threads import give_back_connection
 from support.chat.watch import watch
 from support.knowledge import citations, claims, retrieval
 from support.knowledge.retrieval import RetrievedPassage
@@ -62,8 +63,8 @@ def produce(turn_id: UUID) -> UUID | None:
         return None
     events.publish(turn.conversation_id, events.turn_changed(turn, turn.question.seq))
     try:
-        with watch.looking_after(turn) as cancel:
-            _answer(turn, cancel)
+        with watch.looking_after(turn) as cancel, ReplyWriter(turn) as writer:
+            _answer(turn, writer, cancel)
     except TurnLost:
         logger.info("turn=%s attempt=%d lost", turn.id, turn.attempt)
         return None
@@ -74,8 +75,7 @@ def produce(turn_id: UUID) -> UUID | None:
     return turns.next_queued(turn.conversation_id)
 
 
-def _answer(turn: Turn, cancel: CancelToken) -> None:
-    writer = ReplyWriter(turn)
+def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
     question = build_question(turn)
     try:
         routed = _stream(turn, question.request, writer, cancel)
@@ -148,10 +148,12 @@ def _stream(
         for item in stream:
             if isinstance(item, AttemptStarted):
                 ledger.open(item)
+                give_back_connection()
             elif isinstance(item, Delta):
                 writer.write(item.text)
             elif isinstance(item, Reset):
                 writer.reset()
+                give_back_connection()
             else:
                 writer.flush()
                 return item

@@ -1,4 +1,4 @@
-"""Threads of the web process that may wait, so that its event loop need not."""
+"""Threads that wait, so that neither an event loop nor a connection has to."""
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from time import monotonic
 from typing import ParamSpec, TypeVar, cast
 
 from channels.db import database_sync_to_async
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -71,3 +71,15 @@ def in_thread(
         return cast("Result", await run())
 
     return call
+
+
+def give_back_connection() -> None:
+    """Return this thread's database connection to the pool, before a long wait.
+
+    A model takes seconds for a reply and the database milliseconds of them. With a
+    connection for each reply, 100 replies at once would need 100 of Postgres'.
+    Nothing happens within a transaction, or where no pool is.
+    """
+    is_pooled = bool(connection.settings_dict["OPTIONS"].get("pool"))
+    if is_pooled and not connection.in_atomic_block:
+        connection.close()

@@ -83,6 +83,18 @@ class TurnWatch:
         for each in held:
             each.cancel.cancel()
 
+    def give_back(self) -> list[Turn]:
+        """Put the turns that are still held back into the queue; return them.
+
+        Their threads did not heed the cancel. One query each.
+        """
+        with self._lock:
+            turns_held = [each.turn for each in self._held.values()]
+            self._held.clear()
+        for turn in turns_held:
+            turns.hand_over(turn)
+        return turns_held
+
     def stay(self) -> None:
         """Answer again, after `leave`."""
         patience.begin()

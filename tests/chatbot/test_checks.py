@@ -85,12 +85,11 @@ def test_no_warning_shows_a_password(find):
     assert "secret" not in found["chatbot.W006"].replace("SECRET", "")
 
 
-def test_a_worker_needs_a_connection_for_each_thread(find, settings, monkeypatch):
+def test_a_process_needs_connections_for_its_sockets(find, settings, monkeypatch):
     database = settings.DATABASES["default"]
     monkeypatch.setitem(database, "ENGINE", "django.db.backends.postgresql")
-    assert find(WORKER_THREADS=16, DATABASE_CONNECTIONS=20) == {}
-    found = find(WORKER_THREADS=16, DATABASE_CONNECTIONS=19)
-    assert list(found) == ["chatbot.E007"]
+    assert find(DATABASE_CONNECTIONS=12) == {}
+    assert list(find(DATABASE_CONNECTIONS=11)) == ["chatbot.E007"]
 
 
 @pytest.mark.django_db

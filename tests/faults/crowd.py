@@ -72,6 +72,7 @@ class Guest(Visitor):
             return await self.converse()
         finally:
             tab.cancel()
+            await asyncio.gather(tab, return_exceptions=True)
 
     async def _read_again(self) -> None:
         """Give the tab time to catch up before the last look."""

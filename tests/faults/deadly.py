@@ -6,11 +6,13 @@ It is the project's own; only where a reply passes one of the places of `points.
 this looks into the file named by FAULT_FILE. If the place stands there the process is
 killed as by SIGKILL from outside: nothing is flushed, closed or said. The file is used
 up by that, but for `poison WORD`, which kills with every question that has the word.
+`hang` before a place keeps the thread there for ever instead.
 """
 
 import functools
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,12 +80,15 @@ def _die_of_poison(turn: Any) -> bool:
 
 
 def _die_at(point: str) -> None:
-    if _read() != point:
+    told = _read()
+    if told not in (point, f"{points.HANG} {point}"):
         return
     try:
         _FILE.unlink()  # one thread of all
     except FileNotFoundError:
         return
+    if told != point:
+        threading.Event().wait()
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -10,3 +10,6 @@ POINTS = (CLAIMED, STREAMING, WRITTEN, STORED, COMMITTED, ANNOUNCED)
 
 # followed by a word: dies with every question that has it
 POISON = "poison"
+
+# followed by a place: the thread stays there for ever
+HANG = "hang"

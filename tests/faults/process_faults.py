@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from random import Random
 
-from tests.faults.points import POINTS
+from tests.faults.points import HANG, POINTS, STREAMING
 from tests.faults.registry import fault
 from tests.faults.system import Process, System, wait_until
 from tests.system.processes import find_children, read_command, slowed
@@ -62,7 +62,7 @@ _register_points()
 
 
 @fault("F5", "the engine of a worker aborts, as by an assertion", target="worker",
-       promises=(4, 6, 11), backend="model", within_s=5.0)  # fmt: skip
+       promises=(4, 6, 11), backend="model", within_s=10.0)  # fmt: skip
 def abort_engine(system: System, dice: Random) -> Iterator[None]:
     end_engine(system.choose_worker(dice), signal.SIGABRT)
     yield
@@ -80,12 +80,14 @@ def starve_engines(system: System, dice: Random) -> Iterator[None]:
 @fault("F6b", "a worker gets no more memory", target="worker", promises=(4, 6, 14),
        hold_s=5.0, within_s=80.0, is_over_when_healed=True)  # fmt: skip
 def starve_worker(system: System, dice: Random) -> Iterator[None]:
-    """Its threads can hang for ever: their turns are free at the deadline of 60 s."""
+    """It may end of that, or its threads hang: their turns are free after 60 s."""
     worker = system.choose_worker(dice)
+    worker.is_wanted = False
     before = limit_memory(worker.pid)
     yield
     with contextlib.suppress(ProcessLookupError):
         resource.prlimit(worker.pid, resource.RLIMIT_AS, before)
+        worker.is_wanted = worker.is_running
 
 
 @fault("F7", "a worker is deaf: its connections to Redis are half open",
@@ -100,7 +102,18 @@ def deafen_worker(system: System, dice: Random) -> Iterator[None]:
        promises=(4, 6, 16), within_s=10.0)  # fmt: skip
 def terminate_worker(system: System, dice: Random) -> Iterator[None]:
     took_s = system.choose_worker(dice).terminate()
-    assert took_s < 12, f"it took {took_s:.1f} s to end"
+    assert took_s < 15, f"it took {took_s:.1f} s to end"
+    yield
+
+
+@fault("F8b", "a worker with a thread that hangs is told to end", target="worker",
+       promises=(4, 6, 16), within_s=20.0, is_for_chaos=False)  # fmt: skip
+def terminate_hanging_worker(system: System, dice: Random) -> Iterator[None]:
+    worker = system.choose_worker(dice)
+    worker.die_at(f"{HANG} {STREAMING}")
+    wait_until(lambda: not worker.fault_file.exists(), _DIE_S, "a thread hangs")
+    took_s = worker.terminate()
+    assert took_s < 15, f"it took {took_s:.1f} s to end"
     yield
 
 

@@ -85,6 +85,21 @@ def test_text_streams_from_one_process_to_another(stack, visitor):
     one.check_views()
 
 
+def test_replies_that_are_written_hold_no_connection(stack, visitor):
+    stack.settings |= {"WORKER_THREADS": "24", "DATABASE_CONNECTIONS": "12"}
+    stack.use_scripts(slow(0.1))
+    stack.start()
+    stack.start_worker()
+    visitors = [visitor() for _ in range(20)]
+    for one in visitors:
+        one.ask("count")
+    for one in visitors:
+        one.receive_until("delta")
+    running = "SELECT count(*) FROM support_turn WHERE state = 'running'"
+    assert stack.fetch(running) == [(20,)]
+    assert {final_text(one) for one in visitors} == {WORDS}
+
+
 def test_a_worker_that_is_told_to_end_finishes_a_short_reply(stack, visitor):
     stack.use_scripts(slow(0.05))
     stack.start()
