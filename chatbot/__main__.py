@@ -61,7 +61,7 @@ def serve(host: str, port: int) -> None:
         port=port,
         workers=settings.WEB_PROCESSES,
         lifespan="off",
-        ws="websockets-sansio",
+        ws="chatbot.websocket:WebSocketProtocol",
         ws_max_size=WS_MAX_BYTES,
         ws_max_queue=8,
         ws_per_message_deflate=False,
