@@ -50,6 +50,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._claims: Claims | None = None
         self._counted: list[str] = []
         self._has_left = False
+        self._is_closed = False
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
@@ -84,6 +85,12 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             return
         self._tasks.append(asyncio.create_task(self._await_hello()))
 
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close the socket, once; nothing is heard or said after that."""
+        if not self._is_closed:
+            self._is_closed = True
+            await super().close(code, reason)
+
     async def _leave(self) -> None:
         """Leave the group, end the tasks; what the worker does goes on."""
         for task in self._tasks:
@@ -98,6 +105,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
         """Handle one frame; a bad one is answered by an error and harms nothing."""
+        if self._is_closed:  # it was on its way, maybe in the same packet
+            return
         try:
             self._allowance.check()
             await self._handle(frames.read_frame(text_data, settings.FRAME_BYTES))
@@ -338,6 +347,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _send(self, frame: Frame) -> None:
         """Send a frame; a client that does not read for 10 s is let go."""
+        if self._is_closed:
+            return
         text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
         # not `wait_for`: on Python 3.11 it loses a cancel that comes as the send ends,
         # and the poll of a closed tab would go on
