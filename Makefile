@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services services check format imports requirements bench \
+.PHONY: run test test-services conformance services check format imports requirements bench \
   train-model clean
 
 run: $(VENV)/run.stamp
@@ -21,6 +21,10 @@ services:
 # The domain's tests on that Postgres; the tests of `make test` start their own services.
 test-services: $(VENV)/dev.stamp
 	$(BIN)/python deploy/services.py var/services $(BIN)/python -m pytest tests/support
+
+# The Autobahn test suite against the server's options; fetches it into var/autobahn.
+conformance: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.system.conformance.autobahn
 
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp
