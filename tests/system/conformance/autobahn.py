@@ -33,7 +33,14 @@ CASES += ["9.8.*", "10.*"]
 # NON-STRICT: right by the standard, and stricter is possible
 PASSED = {"OK", "NON-STRICT", "INFORMATIONAL"}
 PIP = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes")
-PYTHON_2 = ("--python-version", "27", "--implementation", "cp", "--abi", "cp27mu")
+PYTHON_2: tuple[str, ...] = (
+    "--python-version",
+    "27",
+    "--implementation",
+    "cp",
+    "--abi",
+    "cp27mu",
+)
 PYTHON_2 += ("--platform", "manylinux1_x86_64", "--platform", "manylinux2010_x86_64")
 
 

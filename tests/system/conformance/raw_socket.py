@@ -155,10 +155,15 @@ class RawSocket:
         return Frame(first & 0xF, payload, bool(first & 0x80), first >> 4 & 7)
 
     def read_close(self, timeout_s: float = 10) -> Frame:
-        """Return the close frame behind whatever else comes; then the end must come."""
+        """Return the close frame behind whatever else comes, and answer it.
+
+        Then the end must come.
+        """
         until_s = time.monotonic() + timeout_s
         while (frame := self.read_frame(until_s - time.monotonic())).opcode != CLOSE:
             pass
+        with suppress(OSError):  # it may be gone already
+            self.send(build_frame(CLOSE, frame.payload))
         assert self.is_over(timeout_s), "something follows the close frame"
         return frame
 

@@ -105,7 +105,7 @@ def test_a_close_frame_is_found_behind_others(raw):
         + build_frame(CLOSE, b"\x0f\xa0bye", mask=None)
     )
     server.close()
-    close = client.read_close()
+    close = client.read_close()  # and answers one that is not there any more
     assert (close.code, close.payload[2:]) == (4000, b"bye")
 
 
