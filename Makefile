@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services conformance services check format imports requirements bench \
-  train-model clean
+.PHONY: run test test-services conformance faults chaos services check format imports \
+  requirements bench train-model clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
@@ -25,6 +25,16 @@ test-services: $(VENV)/dev.stamp
 # The Autobahn test suite against the server's options; fetches it into var/autobahn.
 conformance: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.system.conformance.autobahn
+
+# Every fault FAULT_ROUNDS times, and 200 kills: about an hour. See docs/faults.md.
+faults: $(VENV)/dev.stamp
+	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults -m faults
+
+# Faults at random, two or more at once: make chaos SEED=7 MINUTES=10
+SEED ?=
+MINUTES ?= 5
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults.chaos --seed "$(SEED)" --minutes $(MINUTES)
 
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp

@@ -20,7 +20,7 @@ def build_options(host: str, port: int) -> dict[str, Any]:
         "workers": settings.WEB_PROCESSES,
         "lifespan": "off",
         "http": "chatbot.http_reading:BoundedHttpProtocol",
-        "ws": "chatbot.websocket_reading:BoundedWebSocketProtocol",
+        "ws": "chatbot.websocket:WebSocketProtocol",
         "ws_max_size": WS_MAX_BYTES,
         "ws_max_queue": WS_MAX_QUEUE,
         "ws_per_message_deflate": False,

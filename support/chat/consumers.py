@@ -19,13 +19,13 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from support.chat import events, frames, rate_limits, selectors, services, visitors
 from support.chat.cursor import Cursor, ShownReply
 from support.chat.events import Frame
 from support.chat.frames import CloseCode
-from support.chat.sockets import sockets
+from support.chat.sockets import OwnCounts
 from support.chat.threads import in_thread
 from support.chat.visitors import Claims
 
@@ -48,8 +48,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         tab that is closed while a frame is on its way is an exception.
         """
         self._claims: Claims | None = None
-        self._counted: list[str] = []
-        self._has_left = False
+        self._counts = OwnCounts()
         self._is_closed = False
         self._tasks: list[asyncio.Task[None]] = []
         try:
@@ -80,7 +79,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
         key = f"address:{self._address}"
-        if not await self._count(key, settings.SOCKETS_PER_ADDRESS):
+        if not await in_thread(self._counts.take)(key, settings.SOCKETS_PER_ADDRESS):
             await self.close(CloseCode.TOO_MANY)
             return
         self._tasks.append(asyncio.create_task(self._await_hello()))
@@ -95,8 +94,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Leave the group, end the tasks; what the worker does goes on."""
         for task in self._tasks:
             task.cancel()
-        self._has_left = True
-        self._give_back()
+        self._counts.give_back()
         if self._claims is not None:
             group = events.group_name(self._claims.conversation_id)
             await self.channel_layer.group_discard(group, self.channel_name)
@@ -121,9 +119,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         except frames.FrameTooBig:
             limit = settings.FRAME_BYTES
             await self._refuse("too_big", f"A frame can have {limit} bytes.")
-        except DatabaseError:
-            logger.exception("a frame could not be handled")
-            await self._refuse("unavailable", "Try again in a moment.")
+        except DatabaseError as error:
+            await self._put_off(error)
 
     async def conversation_event(self, event: dict[str, Any]) -> None:
         """Pass on an event, if the client does not have it already."""
@@ -138,8 +135,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _handle(self, frame: frames.ClientFrame) -> None:
         if isinstance(frame, frames.Hello):
-            async with self._greeting:
-                await self._greet(frame)
+            await self._welcome(frame)
         elif isinstance(frame, frames.Token):
             await self._renew(frame.token)
         elif isinstance(frame, frames.Ping):
@@ -164,9 +160,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             await self._refuse("rate_limited", str(error), frame, error.retry_after_ms)
         except ObjectDoesNotExist:
             await self._refuse("not_found", "There is no such thing here.", frame)
-        except DatabaseError:
-            logger.exception("a frame could not be stored")
-            await self._refuse("unavailable", "Try again in a moment.", frame)
+        except DatabaseError as error:
+            await self._put_off(error, frame)
 
     async def _send_message(self, frame: frames.Send, conversation_id: UUID) -> None:
         accepted = await in_thread(services.post_message)(
@@ -206,6 +201,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         async with self._greeting:  # it came, and the database has much to do
             if self._claims is None:
                 await self.close(CloseCode.UNAUTHENTICATED)
+
+    async def _welcome(self, hello: frames.Hello) -> None:
+        """Greet; a client that can be shown nothing now is to come back later."""
+        try:
+            async with self._greeting:
+                await self._greet(hello)
+        except DatabaseError as error:
+            await self._put_off(error)
+            await self.close(CloseCode.OVERLOADED)
 
     async def _greet(self, hello: frames.Hello) -> None:
         if hello.protocol != frames.PROTOCOL:
@@ -253,7 +257,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 await self.close(CloseCode.UNAUTHENTICATED)
             return claims if is_same else None
         key = f"conversation:{claims.conversation_id}"
-        if not await self._count(key, settings.SOCKETS_PER_CONVERSATION):
+        take = in_thread(self._counts.take)
+        if not await take(key, settings.SOCKETS_PER_CONVERSATION):
             await self.close(CloseCode.TOO_MANY)
             return None
         return claims
@@ -345,6 +350,14 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             error["retry_after_ms"] = retry_after_ms
         await self._send(error)
 
+    async def _put_off(
+        self, error: DatabaseError, frame: frames.ClientFrame | None = None
+    ) -> None:
+        """Say that this cannot be done now; a database that is away needs no trace."""
+        is_gone = isinstance(error, OperationalError)
+        logger.error("a frame is put off: %s", error, exc_info=not is_gone)
+        await self._refuse("unavailable", "Try again in a moment.", frame)
+
     async def _send(self, frame: Frame) -> None:
         """Send a frame; a client that does not read for 10 s is let go."""
         if self._is_closed:
@@ -361,24 +374,6 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 async with asyncio.timeout(1):
                     await self.close(CloseCode.SLOW)
             raise StopConsumer from None
-
-    async def _count(self, key: str, limit: int) -> bool:
-        """Count this socket under a key; return whether there is room for it."""
-        return await in_thread(self._take)(key, limit)
-
-    def _take(self, key: str, limit: int) -> bool:
-        is_counted = sockets.take(key, limit)
-        if is_counted:
-            self._counted.append(key)
-        if self._has_left:  # while this thread was counting
-            self._give_back()
-        return is_counted
-
-    def _give_back(self) -> None:
-        """Give back each key once, whichever thread comes first."""
-        with contextlib.suppress(IndexError):
-            while True:
-                sockets.give_back(self._counted.pop())
 
 
 _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {

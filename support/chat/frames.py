@@ -15,6 +15,7 @@ _MAX_INTEGER = 2**31 - 1
 class CloseCode(IntEnum):
     """Why the server closes a socket; docs/protocol.md says what a client does."""
 
+    OVERLOADED = 1013
     PROTOCOL = 4400
     UNAUTHENTICATED = 4401
     ORIGIN = 4403

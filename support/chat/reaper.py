@@ -10,7 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
@@ -25,12 +25,13 @@ _UNHEARD_S = 3.0
 _BATCH = 100
 
 
-def reap() -> list[UUID]:
+def reap(*, was_away: bool = False) -> list[UUID]:
     """Rescue the turns that need it and return them.
 
     Queued ones whose job is older than 3 s are published again, unless they wait for
     an earlier question; running ones whose lease ran out likewise, or fail in the
-    open after `turns.MAX_CLAIMS` claims.
+    open after `turns.MAX_CLAIMS` claims. With `was_away` the database has just come
+    back, and workers that live get a round to extend their leases first.
     """
     now = timezone.now()
     unheard = Q(
@@ -42,7 +43,8 @@ def reap() -> list[UUID]:
         state__in=OPEN_STATES,
         question__seq__lt=OuterRef("question__seq"),
     )
-    found = Turn.objects.filter(unheard | abandoned).exclude(Exists(earlier))
+    wanted = unheard if was_away else unheard | abandoned
+    found = Turn.objects.filter(wanted).exclude(Exists(earlier))
     return [
         turn.id
         for turn in found.order_by("published_at")[:_BATCH]
@@ -119,9 +121,14 @@ class Reaper:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
+        was_away = False
         while True:
             try:
-                reap()
+                reap(was_away=was_away)
+                was_away = False
+            except OperationalError as error:
+                was_away = True
+                logger.error("the reaper could not look: %s", error)
             except Exception:
                 # the edge of a thread: the next round is the remedy
                 logger.exception("the reaper could not look")

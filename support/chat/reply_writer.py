@@ -1,13 +1,21 @@
 """Writes a reply as it grows: buffer, checkpoint and events, by character offset."""
 
+import logging
 from time import monotonic
 
+from django.db import close_old_connections
+
 from support.chat import events, turns
+from support.chat.patience import GONE, outlast
 from support.chat.reply_buffer import reply_buffer
 from support.models import Turn
 
+logger = logging.getLogger(__name__)
+
 _FLUSH_INTERVAL_S = 0.04
 _CHECKPOINT_INTERVAL_S = 1.0
+# a try takes 5 s, in which no text comes
+_CHECKPOINT_PAUSE_S = 10.0
 
 
 class TurnLost(Exception):  # noqa: N818 - says what happened
@@ -43,7 +51,18 @@ class ReplyWriter:
             self.flush()
         if now_s - self._saved_s >= _CHECKPOINT_INTERVAL_S:
             self._saved_s = now_s
-            if not turns.save_checkpoint(self._turn, self._written):
+            self._save()
+
+    def _save(self) -> None:
+        """Keep the text so far; without a database the reply goes on unsaved."""
+        try:
+            is_ours = turns.save_checkpoint(self._turn, self._written)
+        except GONE as error:
+            logger.warning("turn=%s is not saved: %s", self._turn.id, error)
+            close_old_connections()
+            self._saved_s = monotonic() + _CHECKPOINT_PAUSE_S
+        else:
+            if not is_ours:
                 raise TurnLost
 
     def flush(self) -> None:
@@ -65,7 +84,7 @@ class ReplyWriter:
 
     def reset(self) -> None:
         """Void the text in the open: what comes next is a new attempt at offset 0."""
-        if not turns.begin_again(self._turn):
+        if not outlast(lambda: turns.begin_again(self._turn)):
             raise TurnLost
         self._written, self._flushed_s = "", float("-inf")
         self._waiting.clear()
