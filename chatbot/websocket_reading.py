@@ -11,6 +11,7 @@ import codecs
 from http import HTTPStatus
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -82,6 +83,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn = ServerSide(max_size=self.config.ws_max_size, logger=self.logger)
         self._unread = bytearray()
         self._num_late_bytes = 0
+        self._is_closed_by_application = False
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, as far as there is room for it."""
@@ -140,7 +142,15 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     async def send(self, message: Any) -> None:
-        """Send what the application says; uvicorn takes an HTTP answer for none."""
+        """Send what the application says; raises ClientDisconnected after the end.
+
+        uvicorn raises a RuntimeError where it was not the application that closed, and
+        takes an HTTP answer for none.
+        """
+        await self.writable.wait()
+        if self.close_sent and not self._is_closed_by_application:
+            raise ClientDisconnected
+        self._is_closed_by_application = message["type"] == "websocket.close"
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True

@@ -41,6 +41,8 @@ _MAX_REFUSED_FRAMES = 30
 class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """One socket of one visitor."""
 
+    _is_closed = False
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the socket, and leave nothing behind however that ends.
 
@@ -49,7 +51,6 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """
         self._claims: Claims | None = None
         self._counts = OwnCounts()
-        self._is_closed = False
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
@@ -82,13 +83,22 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if not await in_thread(self._counts.take)(key, settings.SOCKETS_PER_ADDRESS):
             await self.close(CloseCode.TOO_MANY)
             return
-        self._tasks.append(asyncio.create_task(self._await_hello()))
+        self._begin(self._await_hello)
 
     async def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the socket, once; nothing is heard or said after that."""
         if not self._is_closed:
             self._is_closed = True
             await super().close(code, reason)
+
+    def _begin(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Do something beside the frames, until it is done or the socket is gone."""
+
+        async def attend() -> None:
+            with contextlib.suppress(OSError, StopConsumer):  # nobody hears it any more
+                await work(*arguments)
+
+        self._tasks.append(asyncio.create_task(attend()))
 
     async def _leave(self) -> None:
         """Leave the group, end the tasks; what the worker does goes on."""
@@ -224,7 +234,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if is_first:
             # subscribe, then read, then apply: nothing falls between
             await self._subscribe(conversation_id)
-            self._tasks.append(asyncio.create_task(self._poll(conversation_id)))
+            self._begin(self._poll, conversation_id)
         async with self._sending:
             await self._replay(hello, conversation_id)
 

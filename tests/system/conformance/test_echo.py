@@ -136,6 +136,26 @@ def test_reading_goes_on_when_the_client_reads_again(echo):
     assert echoes[-1].payload == b"last"
 
 
+def test_an_answer_to_one_who_broke_the_rules_is_not_sent(echo, caplog):
+    """The connection lives on for what it has not read; the application knows not."""
+    with open_socket(echo.port, receive_buffer=4096) as raw:
+        [connection] = echo.connections
+        for _ in range(400):  # until something waits to be read, but is not too much
+            raw.send(build_frame(BINARY, b"x" * 20_000))
+            time.sleep(0.01)
+            if connection.transport.get_write_buffer_size():
+                break
+        assert connection.writable.is_set()
+        echo.hold()
+        heard, held = b"heard at once", b"x" * 5000  # more than is parsed at once
+        texts = (heard, held, b"\xff")
+        raw.send(*[build_frame(TEXT, text) for text in texts])
+        assert wait_for(lambda: connection.close_sent)
+        echo.let_go()
+        assert wait_for(lambda: not echo.connections)
+    assert caplog.records == []
+
+
 # The head of a request
 
 
