@@ -80,7 +80,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
         key = f"address:{self._address}"
-        if not await in_thread(self._counts.take)(key, settings.SOCKETS_PER_ADDRESS):
+        if not await self._count(key, settings.SOCKETS_PER_ADDRESS):
             await self.close(CloseCode.TOO_MANY)
             return
         self._begin(self._await_hello)
@@ -267,8 +267,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 await self.close(CloseCode.UNAUTHENTICATED)
             return claims if is_same else None
         key = f"conversation:{claims.conversation_id}"
-        take = in_thread(self._counts.take)
-        if not await take(key, settings.SOCKETS_PER_CONVERSATION):
+        if not await self._count(key, settings.SOCKETS_PER_CONVERSATION):
             await self.close(CloseCode.TOO_MANY)
             return None
         return claims
@@ -384,6 +383,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 async with asyncio.timeout(1):
                     await self.close(CloseCode.SLOW)
             raise StopConsumer from None
+
+    async def _count(self, key: str, limit: int) -> bool:
+        """Count this socket under a key; return whether there is room for it."""
+        # not among the threads that wait for the database, which is not asked here
+        return await asyncio.to_thread(self._counts.take, key, limit)
 
 
 _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {

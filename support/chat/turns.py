@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.utils import timezone
 
 from inference.models import Queue
@@ -37,6 +37,8 @@ from support.models import (
 )
 
 MAX_CLAIMS = 3
+# claims after which a turn's last try comes: it runs while no other's does
+LAST_TRY = MAX_CLAIMS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ def claim(turn_id: UUID) -> Turn | None:
 
     Refuses while an earlier question of the conversation is open, so that answers
     come in the order of the questions. Marks calls of earlier workers as lost.
+
+    A turn that lost two workers may be what they died of, or only have been beside it.
+    To tell, last tries run one at a time.
     """
     now = timezone.now()
     turn = Turn.objects.filter(pk=turn_id).select_related("question").first()
@@ -71,7 +76,10 @@ def claim(turn_id: UUID) -> Turn | None:
     is_free = Q(state=TurnState.QUEUED) | Q(
         state=TurnState.RUNNING, lease_until__lt=now
     )
-    claimed = Turn.objects.filter(is_free, pk=turn_id, attempt=turn.attempt).update(
+    free = Turn.objects.filter(is_free, pk=turn_id, attempt=turn.attempt)
+    if turn.num_claims >= LAST_TRY:
+        free = free.exclude(Exists(_running_last_tries(now)))
+    claimed = free.update(
         state=TurnState.RUNNING,
         attempt=F("attempt") + 1,
         num_claims=F("num_claims") + 1,
@@ -85,6 +93,22 @@ def claim(turn_id: UUID) -> Turn | None:
     turn = Turn.objects.select_related("question", "conversation__site").get(pk=turn_id)
     reply_buffer.start(turn.id, turn.attempt)
     return turn
+
+
+def _running_last_tries(now: datetime) -> QuerySet[Turn]:
+    return Turn.objects.filter(
+        state=TurnState.RUNNING, num_claims__gt=LAST_TRY, lease_until__gt=now
+    )
+
+
+def is_last_try_under_way(rung_within: timedelta) -> bool:
+    """Return whether some turn's last try runs, or was just rung for. One query."""
+    now = timezone.now()
+    is_rung_for = Q(
+        state__in=OPEN_STATES, num_claims=LAST_TRY, published_at__gt=now - rung_within
+    )
+    running = _running_last_tries(now)
+    return (running | Turn.objects.filter(is_rung_for)).exists()
 
 
 def close_lost_calls(turn_id: UUID) -> None:

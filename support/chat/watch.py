@@ -4,12 +4,16 @@ Every half second it asks the database which of them were stopped by the visitor
 taken by another worker, and cancels those; every few seconds it extends the leases
 of the rest. A process that is frozen or killed extends nothing, so another worker
 takes its turns over.
+
+So does one that is asked for more than a turn may take: a thread can hang for ever, in
+native code or where Python found no memory to start another, while this one lives.
 """
 
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
@@ -26,22 +30,35 @@ logger = logging.getLogger(__name__)
 _LOOK_INTERVAL_S = 0.4
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A turn that this process answers."""
+
+    turn: Turn
+    cancel: CancelToken
+    since_s: float
+
+
 class TurnWatch:
     """The watch of one process; its thread runs while there are turns to look after."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[UUID, tuple[Turn, CancelToken]] = {}
+        self._held: dict[UUID, _Held] = {}
         self._suspected: set[UUID] = set()
         self._thread: threading.Thread | None = None
         self.is_leaving = False
 
     @contextmanager
     def looking_after(self, turn: Turn) -> Iterator[CancelToken]:
-        """Keep a claimed turn's lease; its token is cancelled when it is unwanted."""
+        """Keep a claimed turn's lease; its token is cancelled when it is unwanted.
+
+        Not for longer than TURN_DEADLINE_S, in which every turn ends that can.
+        """
         cancel = CancelToken()
+        held = _Held(turn, cancel, monotonic())
         with self._lock:
-            self._held[turn.id] = (turn, cancel)
+            self._held[turn.id] = held
             if self.is_leaving:
                 cancel.cancel()
             if self._thread is None:
@@ -53,7 +70,9 @@ class TurnWatch:
             yield cancel
         finally:
             with self._lock:
-                self._held.pop(turn.id, None)
+                # another thread of this process may have taken it over
+                if self._held.get(turn.id) is held:
+                    del self._held[turn.id]
 
     def leave(self) -> None:
         """Cancel everything, because this process ends: another one goes on with it."""
@@ -61,8 +80,8 @@ class TurnWatch:
         with self._lock:
             self.is_leaving = True
             held = list(self._held.values())
-        for _, cancel in held:
-            cancel.cancel()
+        for each in held:
+            each.cancel.cancel()
 
     def stay(self) -> None:
         """Answer again, after `leave`."""
@@ -77,6 +96,7 @@ class TurnWatch:
                 self._look()
                 if monotonic() - extended_s > settings.TURN_LEASE_S / 3:
                     extended_s = monotonic()
+                    self._let_go_of_stuck()
                     turns.extend_leases(self._attempts())
             except OperationalError as error:
                 logger.error("the watch could not look: %s", error)
@@ -96,7 +116,17 @@ class TurnWatch:
 
     def _attempts(self) -> dict[UUID, int]:
         with self._lock:
-            return {key: turn.attempt for key, (turn, _) in self._held.items()}
+            return {key: each.turn.attempt for key, each in self._held.items()}
+
+    def _let_go_of_stuck(self) -> None:
+        """Leave the turns to others whose thread should have ended them by now."""
+        began_s = monotonic() - settings.TURN_DEADLINE_S
+        with self._lock:
+            stuck = [key for key, each in self._held.items() if each.since_s < began_s]
+            for key in stuck:
+                del self._held[key]
+        for key in stuck:
+            logger.error("turn=%s is stuck: another worker will take it over", key)
 
     def _look(self) -> None:
         """Cancel what was stopped, and what was lost at two looks in a row.
@@ -108,7 +138,7 @@ class TurnWatch:
         unwanted = turns.find_stopped(held) | (lost & self._suspected)
         self._suspected = lost
         with self._lock:
-            cancels = [self._held[key][1] for key in unwanted if key in self._held]
+            cancels = [self._held[key].cancel for key in unwanted if key in self._held]
         for cancel in cancels:
             cancel.cancel()
 

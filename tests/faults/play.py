@@ -20,7 +20,7 @@ NUM_VISITORS = 5
 SCRIPT = 'pace 0.025\nnonce\necho\nsay "\\n"\nnonce\n' + "\n".join(
     f'say "{a}{b}o "' for a in "bdfklm" for b in "aeiu"
 )
-_LONGEST_S = 90.0
+_LONGEST_S = 100.0
 
 _OPEN_CALLS = """
     SELECT count(*) FROM support_attempt AS call

@@ -16,8 +16,8 @@ _LOCKED = ("support_conversation", "support_message", "support_turn")
 
 
 @fault("F16", "Postgres is killed and started again", target="postgres",
-       promises=(1, 4, 13), hold_s=7.0, within_s=10.0, is_over_when_healed=True,
-       is_quick=True)  # fmt: skip
+       promises=(1, 4, 13), hold_s=7.0, within_s=10.0,
+       is_over_when_healed=True)  # fmt: skip
 def kill_postgres(system: System, dice: Random) -> Iterator[None]:
     system.postgres.kill()
     yield

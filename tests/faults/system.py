@@ -195,6 +195,7 @@ class System:
         self.use_scripts("echo")  # or each worker loads the model as it starts
         ports = [free_port() for _ in range(self._num_webs)]
         self.front = opened.enter_context(FaultProxy(*ports))
+        self.stack.port = self.front.port
         opened.callback(self._kill_all)
         for number, port in enumerate(ports, start=1):
             web = self._build(opened, f"web{number}", [sys.executable, "-m", "chatbot"])

@@ -11,7 +11,7 @@ _NUM_RESTARTS = 3
 
 
 @fault("F23", "a web process is killed", target="web", promises=(2, 7, 16),
-       within_s=10.0, is_over_when_healed=True, is_quick=True)  # fmt: skip
+       within_s=10.0, is_over_when_healed=True)  # fmt: skip
 def kill_web(system: System, dice: Random) -> Iterator[None]:
     """Where it was the only one, a visitor waits until it is there again."""
     web = system.choose_web(dice)
@@ -35,7 +35,7 @@ def restart_webs(system: System, dice: Random) -> Iterator[None]:
 
 
 @fault("F25", "every connection of a visitor is half open", target="way",
-       promises=(2, 7), hold_s=1.0, within_s=60.0)  # fmt: skip
+       promises=(2, 7), hold_s=45.0, within_s=60.0)  # fmt: skip
 def freeze_visitors(system: System, dice: Random) -> Iterator[None]:
     """Their next ping tells them, within 40 s; new connections work."""
     system.front.freeze_existing()
