@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from chatbot.embedded import stop_worker
-from chatbot.starting import check_start
+from chatbot.starting import allow_many_sockets, check_start
 
 # Above FRAME_BYTES, which is answered by an error; what is larger still is not read.
 WS_MAX_BYTES = 131072
@@ -38,6 +38,7 @@ def main() -> None:
         sys.stdout.write(ADDRESSES.format(port=arguments.port))
         sys.stdout.flush()
     check_start()
+    allow_many_sockets()
     try:
         serve(arguments.host, arguments.port)
     finally:
@@ -60,6 +61,7 @@ def serve(host: str, port: int) -> None:
         host=host,
         port=port,
         workers=settings.WEB_PROCESSES,
+        forwarded_allow_ips=list(map(str, settings.FORWARDED_ALLOW_IPS)),
         lifespan="off",
         ws="websockets-sansio",
         ws_max_size=WS_MAX_BYTES,
