@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services services check format imports requirements bench \
+.PHONY: run test test-services compose-test services check format imports requirements bench \
   train-model clean
 
 run: $(VENV)/run.stamp
@@ -21,6 +21,11 @@ services:
 # The domain's tests on that Postgres; the tests of `make test` start their own services.
 test-services: $(VENV)/dev.stamp
 	$(BIN)/python deploy/services.py var/services $(BIN)/python -m pytest tests/support
+
+# Builds the images, brings docker-compose.yml up, talks to it, kills and restarts its
+# parts, takes it down. Needs Docker; compiles for minutes at the first run.
+compose-test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/compose -m compose
 
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp
@@ -42,6 +47,8 @@ imports: $(VENV)/dev.stamp
 requirements: $(VENV)/dev.stamp
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
+	  --no-header requirements-run.in -c requirements.txt -o requirements-run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements-dev.in -c requirements.txt -o requirements-dev.txt
 
