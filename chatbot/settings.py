@@ -186,10 +186,10 @@ elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 3,
         "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s",
-        # A thread that finds no connection free waits for 5 s. The pool tries for 2 s to
-        # connect, then again with the next thread that asks. By default it goes on for
-        # 5 minutes with doubled pauses: of a Postgres that was away for 15 s nothing is
-        # had for up to 15 s more, and every thread waits in vain meanwhile.
+        # A thread that finds no connection free waits for 5 s. The pool tries for 2 s,
+        # then again with the next thread that asks. By default it goes on for 5 minutes
+        # with doubled pauses: of a Postgres that was away for 15 s nothing is had for
+        # up to 15 s more, and every thread waits in vain meanwhile.
         "pool": {
             "min_size": 1,
             "max_size": DATABASE_CONNECTIONS,

@@ -1,4 +1,4 @@
-"""The connections to Postgres, as settings.py asks for them, while it goes and comes."""
+"""The connections to Postgres, as settings.py asks for them, through an outage."""
 
 import runpy
 import time
