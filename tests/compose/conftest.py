@@ -1,7 +1,7 @@
 """The stack that all these tests share: built, started from nothing, removed."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from uuid import uuid4
 
 import pytest
@@ -33,6 +33,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
         stack.measure("up -d, from nothing", started_s)
         stack.wait_until_healthy(*SERVICES)
         stack.measure("up -d, from nothing, until all are healthy", started_s)
+        stack.keep_password()
         yield stack
     finally:
         stack.remove()
@@ -51,6 +52,18 @@ def visitor(stack: ComposeStack) -> Iterator[Callable[[], Visitor]]:
     yield make
     for one in visitors:
         one.disconnect()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the containers of a failed test wrote."""
+    report = yield
+    if report.failed and call.when == "call" and item.get_closest_marker("compose"):
+        for stack in _stacks:
+            report.sections.append(("containers", stack.logs()))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -55,6 +56,7 @@ class ComposeStack:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     https_port: int = field(default_factory=free_port)
+    password: str = ""
     times_s: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, str] = field(default_factory=dict)
 
@@ -90,6 +92,15 @@ class ComposeStack:
         )  # fmt: skip
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def shell(self, command: str) -> None:
+        """Run what docs/compose.md says, in the project's folder."""
+        command = command.replace("docker compose", " ".join(self.compose))
+        done = subprocess.run(
+            command, shell=True, cwd=self.folder, env=self.environment,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
     def docker(self, *arguments: str) -> str:
         """Run a command of Docker; return what it wrote."""
@@ -135,6 +146,11 @@ class ComposeStack:
 
     def logs(self, *services: str) -> str:
         return self.run("logs", "--no-color", "--tail", "60", *services)
+
+    def keep_password(self) -> None:
+        """Keep the login that set-up shows once: the log ends with its container."""
+        logs = self.run("logs", "--no-color", "migrate")
+        [self.password] = re.findall(r"password +(\S+)", logs)
 
     def execute(self, service: str, *command: str) -> str:
         """Run a command in a service's container; return what it wrote."""

@@ -4,12 +4,16 @@
 healthy for the next.
 """
 
+import json
+import subprocess
+import sys
 import time
 
 import pytest
+from websockets.exceptions import WebSocketException
 
 from tests.compose.conftest import SERVICES
-from tests.system.server import Visitor
+from tests.system.server import ROOT, Visitor
 
 pytestmark = pytest.mark.compose
 
@@ -36,6 +40,17 @@ def ask_slowly(one: Visitor) -> None:
     one.ask("count")
     for _ in range(5):
         one.receive_until("delta")
+
+
+def connect_again(one: Visitor) -> None:
+    """Connect as a widget does: once more after a second, until it works."""
+    until_s = time.monotonic() + 60
+    while True:
+        try:
+            return one.connect()
+        except (OSError, WebSocketException):
+            assert time.monotonic() < until_s
+            time.sleep(1)
 
 
 def seen_order(one: Visitor) -> list[str]:
@@ -109,7 +124,7 @@ def test_a_widget_goes_on_when_web_is_killed_in_mid_answer(stack, visitor):
     killed_s = time.monotonic()
     one.receive_all()
     stack.docker("start", container)
-    one.connect()  # the proxy lets it wait for web
+    connect_again(one)
     one.receive_until("delta")
     stack.measure("web killed and started, until the text goes on", killed_s)
     done = one.receive_until("done", 90)
@@ -137,19 +152,60 @@ def test_workers_and_web_are_replaced_in_mid_answer(stack, visitor):
     one = visitor()
     ask_slowly(one)
     started_s = time.monotonic()
+    stack.run("run", "--rm", "-T", "migrate")
     for service in ("worker-local", "worker-cloud"):
         stack.run("up", "-d", "--no-deps", "--force-recreate", service)
         stack.wait_until_healthy(service)
     stack.run("up", "-d", "--no-deps", "--force-recreate", "web")
-    stack.measure("workers and web replaced one after the other", started_s)
+    stack.measure("set-up run, workers and web replaced one after the other", started_s)
     one.receive_all()
-    one.connect()
+    connect_again(one)
     if not one.finals:
         one.receive_until("done", 120)
     [done] = [final for finals in one.finals.values() for final in finals[:1]]
     assert done["message"]["content"].split() == WORDS.split()
     one.check_views()
     stack.wait_until_healthy(*SERVICES)
+
+
+def test_ten_visitors_lose_nothing_while_all_is_replaced(stack, tmp_path):
+    stack.lead_with('pace 0.05\necho\nsay " and more"')
+    report = tmp_path / "report.json"
+    play = subprocess.Popen(
+        [sys.executable, "manage.py", "loadtest", stack.url, "--chats", "10",
+         "--duration-s", "90", "--drop", "0.2", "--json", str(report)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    time.sleep(10)
+    for service in ("web", "db", "redis", "worker-cloud", "worker-local"):
+        stack.run("up", "-d", "--no-deps", "--force-recreate", service)
+        stack.wait_until_healthy(service)
+    printed, _ = play.communicate(timeout=300)
+    assert play.returncode == 0, printed
+    found = json.loads(report.read_text())
+    assert found["errors"]  # sockets of the first web were closed
+    stack.sizes["load test while all was replaced"] = ", ".join(
+        f"{name} {found[name]}" for name in ("messages", "errors", "promises")
+    )
+    stack.wait_until_healthy(*SERVICES)
+
+
+def test_a_backup_is_restored(stack, visitor):
+    stack.lead_with()
+    before = stack.query("print(Message.objects.count(), Article.objects.count())")
+    stack.shell("docker compose exec -T db pg_dump -U chatbot -Fc chatbot > it.dump")
+    one = visitor()
+    one.ask(QUESTION)
+    one.receive_until("done", 60)
+    stack.shell("docker compose stop web worker-local worker-cloud")
+    stack.shell(
+        "docker compose exec -T db pg_restore -U chatbot -d chatbot --clean"
+        " --if-exists --no-owner --single-transaction < it.dump"
+    )
+    stack.run("up", "-d")
+    stack.wait_until_healthy(*SERVICES)
+    after = stack.query("print(Message.objects.count(), Article.objects.count())")
+    assert after == before
 
 
 def test_a_process_that_dies_is_started_again(stack):
@@ -165,7 +221,6 @@ def test_a_process_that_dies_is_started_again(stack):
 
 
 def test_the_bundled_model_still_answers_after_all_that(stack, visitor):
-    stack.lead_with()
     one = visitor()
     one.ask(QUESTION)
     assert "60 days" in one.receive_until("done", 60)["message"]["content"]

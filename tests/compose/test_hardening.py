@@ -4,9 +4,11 @@ import http.client
 import json
 import re
 import ssl
-import urllib.error
 import urllib.request
+from contextlib import closing
+from email.message import Message
 from http.cookiejar import CookieJar
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -23,11 +25,19 @@ OWN_USER = "10001"
 COMPILERS = "gcc g++ cc c++ clang make cmake ninja ld as"
 
 
-def read(stack: ComposeStack, path: str, **headers: str) -> http.client.HTTPResponse:
+class Answer(NamedTuple):
+    status: int
+    headers: Message
+    body: bytes
+
+
+def read(stack: ComposeStack, path: str, **headers: str) -> Answer:
     """Send a path exactly as it is; return the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
-    connection.request("GET", path, headers=headers)
-    return connection.getresponse()
+    with closing(connection):
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
 
 
 def log_in(url: str, user: str, password: str, context: ssl.SSLContext | None) -> str:
@@ -47,15 +57,8 @@ def log_in(url: str, user: str, password: str, context: ssl.SSLContext | None) -
     return str(opener.open(request, timeout=30).read().decode())
 
 
-def staff_password(stack: ComposeStack) -> str:
-    """Return the password that set-up showed in its log."""
-    logs = stack.run("logs", "--no-color", "migrate")
-    [password] = re.findall(r"password +(\S+)", logs)
-    return str(password)
-
-
 def test_the_log_of_the_set_up_has_a_login_that_works(stack):
-    page = log_in(stack.url, "staff", staff_password(stack), None)
+    page = log_in(stack.url, "staff", stack.password, None)
     assert "Log out" in page
 
 
@@ -83,7 +86,7 @@ def test_metrics_are_closed_from_outside(stack, path):
     token = (stack.folder / "deploy/secrets/metrics_token").read_text()
     answer = read(stack, path, Authorization=f"Bearer {token}")
     assert answer.status == 404
-    assert b"chat_" not in answer.read()
+    assert b"chat_" not in answer.body
 
 
 def test_metrics_of_all_containers_are_read_inside_with_the_token(stack):
@@ -184,6 +187,13 @@ def test_an_image_holds_no_compiler_and_no_secret(stack, service):
     stack.sizes[f"image of {service}"] = f"{size / 1e6:.0f} MB"
 
 
+def test_the_engine_runs_the_code_for_this_processor(stack):
+    code = "grep -ho '/opt/ggml/.*' /proc/[0-9]*/maps | sort -u"
+    [library] = stack.execute("worker-local", "sh", "-c", code).splitlines()
+    stack.sizes["code of the engine"] = library
+    assert library.startswith("/opt/ggml/libggml-cpu-")
+
+
 def test_other_models_are_mounted_for_reading(stack):
     (stack.folder / "var/models").mkdir(parents=True, exist_ok=True)
     (stack.folder / "var/models/other.gguf").write_text("GGUF")
@@ -195,49 +205,57 @@ def test_nothing_is_unwise_in_the_eyes_of_the_checks_but_what_tls_would_change(s
     assert "chatbot.W" not in logged
 
 
-class TestWithADomain:
-    """The same stack under a name that gets a certificate, here one of Caddy's own."""
+@pytest.fixture(scope="module")
+def https_url(stack):
+    """The stack under a name that gets a certificate, here one of Caddy's own.
 
-    @pytest.fixture(scope="class")
-    def url(self, stack):
-        """The stack with DOMAIN; the others would not be served any more."""
-        stack.settings["DOMAIN"] = "localhost"
-        stack.run("up", "-d")
-        stack.wait_until_healthy(*SERVICES)
-        return f"https://localhost:{stack.https_port}"
+    From now on it is served under that name only.
+    """
+    stack.settings["DOMAIN"] = "localhost"
+    stack.run("up", "-d")
+    stack.wait_until_healthy(*SERVICES)
+    return f"https://localhost:{stack.https_port}"
 
-    @pytest.fixture(scope="class")
-    def trusting(self):
-        """A browser that trusts every certificate."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
 
-    def test_plain_http_is_sent_on(self, stack, url):
-        answer = read(stack, "/help/", Host="localhost")
-        assert answer.status == 308
-        assert answer.headers["Location"].startswith("https://localhost/")
+@pytest.fixture
+def trusting():
+    """A browser that trusts every certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
-    def test_staff_log_in_with_cookies_for_https_only(self, stack, url, trusting):
-        page = log_in(url, "staff", staff_password(stack), trusting)
-        assert "Log out" in page
-        with urllib.request.urlopen(f"{url}/admin/login/", context=trusting) as answer:
-            assert "Secure" in answer.headers["Set-Cookie"]
 
-    def test_the_widget_talks_over_wss(self, stack, url, trusting):
-        request = urllib.request.Request(
-            f"{url}/widget/session",
-            json.dumps({"site": "demo"}).encode(),
-            {"Content-Type": "application/json", "Origin": url},
-        )
-        with urllib.request.urlopen(request, context=trusting) as answer:
-            token = json.load(answer)["token"]
-        address = f"{url.replace('https', 'wss')}/ws/chat/"
-        with connect(address, origin=Origin(url), ssl=trusting) as socket:
-            hello = {"type": "hello", "protocol": 1, "token": token, "last_seq": 0}
-            socket.send(json.dumps(hello))
-            assert json.loads(socket.recv(20))["type"] != "error"
+@pytest.mark.usefixtures("https_url")
+def test_with_a_domain_plain_http_is_sent_on(stack):
+    answer = read(stack, "/help/", Host="localhost")
+    assert answer.status == 308
+    assert answer.headers["Location"].startswith("https://localhost/")
+
+
+def test_with_a_domain_staff_log_in_with_cookies_for_https_only(
+    stack, https_url, trusting
+):
+    page = log_in(https_url, "staff", stack.password, trusting)
+    assert "Log out" in page
+    address = f"{https_url}/admin/login/"
+    with urllib.request.urlopen(address, context=trusting) as answer:
+        assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_with_a_domain_the_widget_talks_over_wss(https_url, trusting):
+    request = urllib.request.Request(
+        f"{https_url}/widget/session",
+        json.dumps({"site": "demo"}).encode(),
+        {"Content-Type": "application/json", "Origin": https_url},
+    )
+    with urllib.request.urlopen(request, context=trusting) as answer:
+        token = json.load(answer)["token"]
+    address = f"{https_url.replace('https', 'wss')}/ws/chat/"
+    with connect(address, origin=Origin(https_url), ssl=trusting) as socket:
+        hello = {"type": "hello", "protocol": 1, "token": token, "last_seq": 0}
+        socket.send(json.dumps(hello))
+        assert json.loads(socket.recv(20))["type"] == "welcome"
 
 
 def test_it_stops_in_order_and_leaves_nothing(stack):
