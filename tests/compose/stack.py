@@ -70,7 +70,7 @@ class ComposeStack:
             "COMPOSE_PROJECT_NAME": self.name,
             "HTTP_PORT": str(self.port),
             "HTTPS_PORT": str(self.https_port),
-            "FRONT_SUBNET": "10.213.90.0/28",
+            "FRONT_SUBNET": f"10.213.{90 + self.port % 160}.0/28",
             "IMAGE_TAG": "compose-test",
             "MESSAGES_PER_MINUTE": "1000",
             "SESSIONS_PER_HOUR": "1000",
