@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services conformance faults chaos services check format imports \
-  requirements bench train-model clean
+.PHONY: run test test-services conformance faults chaos compose-test services check \
+  format imports requirements bench train-model clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
@@ -36,6 +36,11 @@ MINUTES ?= 5
 chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.chaos --seed "$(SEED)" --minutes $(MINUTES)
 
+# Builds the images, brings docker-compose.yml up, talks to it, kills and restarts its
+# parts, takes it down. Needs Docker; compiles for minutes at the first run.
+compose-test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/compose -m compose
+
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -56,6 +61,8 @@ imports: $(VENV)/dev.stamp
 requirements: $(VENV)/dev.stamp
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
+	  --no-header requirements-run.in -c requirements.txt -o requirements-run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements-dev.in -c requirements.txt -o requirements-dev.txt
 

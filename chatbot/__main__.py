@@ -16,7 +16,7 @@ from django.core.management import call_command
 
 from chatbot.embedded import stop_worker
 from chatbot.serving import build_options
-from chatbot.starting import check_start
+from chatbot.starting import allow_many_sockets, check_start
 
 ADDRESSES = """
   Shop with the chat   http://localhost:{port}/
@@ -37,6 +37,7 @@ def main() -> None:
         sys.stdout.write(ADDRESSES.format(port=arguments.port))
         sys.stdout.flush()
     check_start()
+    allow_many_sockets()
     try:
         serve(arguments.host, arguments.port)
     finally:

@@ -18,6 +18,7 @@ def build_options(host: str, port: int) -> dict[str, Any]:
         "host": host,
         "port": port,
         "workers": settings.WEB_PROCESSES,
+        "forwarded_allow_ips": list(map(str, settings.FORWARDED_ALLOW_IPS)),
         "lifespan": "off",
         "http": "chatbot.http_reading:BoundedHttpProtocol",
         "ws": "chatbot.websocket:WebSocketProtocol",
