@@ -18,10 +18,11 @@ from time import monotonic
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
 
 from inference.types import CancelToken
 from support.chat import turns
+from support.chat.patience import patience
 from support.models import Turn
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class TurnWatch:
 
     def leave(self) -> None:
         """Cancel everything, because this process ends: another one goes on with it."""
+        patience.end()
         with self._lock:
             self.is_leaving = True
             held = list(self._held.values())
@@ -95,6 +97,7 @@ class TurnWatch:
 
     def stay(self) -> None:
         """Answer again, after `leave`."""
+        patience.begin()
         self.is_leaving = False
 
     def _run(self) -> None:
@@ -107,6 +110,9 @@ class TurnWatch:
                     extended_s = monotonic()
                     self._let_go_of_stuck()
                     turns.extend_leases(self._attempts())
+            except OperationalError as error:
+                logger.error("the watch could not look: %s", error)
+                close_old_connections()
             except Exception:
                 # the edge of a thread: whatever it was, the leases must not run out
                 logger.exception("the watch could not look")

@@ -14,6 +14,7 @@ from tests.system.conftest import server, set_up_server
 __all__ = ["server", "set_up_server"]
 
 _rounds: list[Round] = []
+_measured: dict[str, dict[str, float]] = {}
 REPORT = Path(os.environ.get("FAULTS_REPORT") or "var/faults.json")
 
 
@@ -21,6 +22,12 @@ REPORT = Path(os.environ.get("FAULTS_REPORT") or "var/faults.json")
 def rounds():
     """What came of the rounds of this run, for the report at its end."""
     return _rounds
+
+
+@pytest.fixture
+def measured(request):
+    """What a test has measured, by name, for the report at the end of the run."""
+    return _measured.setdefault(request.node.name, {})
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +53,8 @@ def pytest_terminal_summary(terminalreporter):
         write_report(REPORT, _rounds)
         terminalreporter.section(f"faults ({REPORT})")
         terminalreporter.write(format_rounds(_rounds))
+    if _measured:
+        terminalreporter.section("measured")
+    for name, values in _measured.items():
+        written = " ".join(f"{key}={value:.1f}" for key, value in values.items())
+        terminalreporter.write_line(f"{name}: {written}")
