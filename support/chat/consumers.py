@@ -50,13 +50,13 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._claims: Claims | None = None
         self._counted = CountedSocket()
         self._own_task = asyncio.current_task()
-        self._is_let_go = False
+        self._is_ending = False
         self._welcoming: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:
-            if not self._is_let_go:
+            if not self._is_ending:  # by `_let_go`
                 raise
         finally:
             await self._leave()
@@ -68,10 +68,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         that asks the database: every delta then waits for the queries of all sockets.
         `in_thread` gives them back itself, before and after its call.
         """
-        handle = getattr(self, get_handler_name(message), None)
-        if handle is None:
-            raise ValueError(f"No handler for message type {message['type']}")
-        await handle(message)
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         """Accept; everything else waits for the hello."""
@@ -83,12 +80,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._sending = asyncio.Lock()
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
-        key = f"address:{self._address}"
-        limit = settings.SOCKETS_PER_ADDRESS
+        key, limit = f"address:{self._address}", settings.SOCKETS_PER_ADDRESS
         if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return
         self._begin(self._await_hello())
+
+    async def disconnect(self, code: int) -> None:
+        """Note that the consumer ends by itself: nothing may interrupt that."""
+        self._is_ending = True
 
     async def _leave(self) -> None:
         """Leave the group, end the tasks; what the worker does goes on."""
@@ -109,11 +109,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     def _let_go(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is None or self._own_task is None:
+        if error is None or self._is_ending or self._own_task is None:
             return
         if not isinstance(error, (StopConsumer, OSError)):  # it does not read, or left
             logger.error("a socket ends", exc_info=error)
-        self._is_let_go = True
+        self._is_ending = True
         self._own_task.cancel()
 
     async def receive(
