@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import django
-
 from tests.faults.catalogue import FAULTS
 from tests.faults.crowd import Crowd
 from tests.faults.play import NUM_VISITORS, SCRIPT, Round, finish, read_times
@@ -168,5 +166,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    django.setup()
     sys.exit(main())

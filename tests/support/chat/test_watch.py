@@ -78,3 +78,14 @@ class TestLease:
             is_over.set()
             hanging.join()
             assert wait_for_extension(again, 20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_still_held_at_the_end_goes_back_into_the_queue(watch):
+    turn = claim(make_turn())
+    with watch.looking_after(turn):
+        [given_back] = watch.give_back()
+        assert watch.give_back() == []
+    assert given_back.id == turn.id
+    again = claim(turn)
+    assert (again.num_claims, again.attempt) == (1, 2)  # which no failure was
