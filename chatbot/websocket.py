@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import cast
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from chatbot.websocket_reading import BoundedWebSocketProtocol
 
 # for the last frames and the close, once nobody here has anything more to say
 FAREWELL_S = 2.0
@@ -23,7 +23,7 @@ UNTAKEN_MS = 30_000
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(BoundedWebSocketProtocol):
     """One connection of uvicorn; two seconds after its end it is cut."""
 
     _cut: asyncio.TimerHandle | None = None

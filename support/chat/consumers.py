@@ -7,21 +7,18 @@ goes through it, so nothing is sent twice or left out, however many events are l
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from channels.consumer import get_handler_name
-from channels.exceptions import StopConsumer
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import DatabaseError, OperationalError
 
 from support.chat import events, frames, rate_limits, selectors, services, visitors
+from support.chat.bounded_socket import BoundedSocket
 from support.chat.cursor import Cursor, ShownReply
 from support.chat.events import Frame
 from support.chat.frames import CloseCode
@@ -33,42 +30,18 @@ logger = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 1.0
-SEND_TIMEOUT_S = 10.0
 _POLLS_BETWEEN_SUBSCRIPTIONS = 30
 _MAX_REFUSED_FRAMES = 30
 
 
-class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+class WidgetConsumer(BoundedSocket):
     """One socket of one visitor."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve the socket, and leave nothing behind however that ends.
-
-        Channels calls `disconnect` only for a goodbye, not after an exception, and a
-        tab that is closed while a frame is on its way is an exception.
-        """
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self._claims: Claims | None = None
         self._counted = CountedSocket()
-        self._own_task = asyncio.current_task()
-        self._is_ending = False
         self._welcoming: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        try:
-            await super().__call__(scope, receive, send)
-        except asyncio.CancelledError:
-            if not self._is_ending:  # by `_let_go`
-                raise
-        finally:
-            await self._leave()
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Handle a frame or an event on the event loop alone.
-
-        Channels has old database connections closed before each, in the one thread
-        that asks the database: every delta then waits for the queries of all sockets.
-        `in_thread` gives them back itself, before and after its call.
-        """
-        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         """Accept; everything else waits for the hello."""
@@ -84,42 +57,21 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return
-        self._begin(self._await_hello())
+        self.begin(self._await_hello())
 
-    async def disconnect(self, code: int) -> None:
-        """Note that the consumer ends by itself: nothing may interrupt that."""
-        self._is_ending = True
-
-    async def _leave(self) -> None:
-        """Leave the group, end the tasks; what the worker does goes on."""
-        for task in self._tasks:
-            task.remove_done_callback(self._let_go)
-            task.cancel()
+    async def leave(self) -> None:
+        """Leave the group; what the worker does goes on."""
         self._counted.give_back()
         if self._claims is not None:
             group = events.group_name(self._claims.conversation_id)
             await self.channel_layer.group_discard(group, self.channel_name)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Return a task beside the frames; if it fails, the socket ends with it."""
-        task = asyncio.create_task(work)
-        self._tasks = [one for one in self._tasks if not one.done()] + [task]
-        task.add_done_callback(self._let_go)
-        return task
-
-    def _let_go(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is None or self._is_ending or self._own_task is None:
-            return
-        if not isinstance(error, (StopConsumer, OSError)):  # it does not read, or left
-            logger.error("a socket ends", exc_info=error)
-        self._is_ending = True
-        self._own_task.cancel()
-
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
         """Handle one frame; a bad one is answered by an error and harms nothing."""
+        if self.is_closed:  # it was on its way, maybe in the same packet
+            return
         try:
             self._allowance.check()
             await self._handle(frames.read_frame(text_data, settings.FRAME_BYTES))
@@ -152,11 +104,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             await asyncio.wait([self._welcoming])
         if isinstance(frame, frames.Hello):
             # not awaited here: who leaves meanwhile is heard, and needs no answer
-            self._welcoming = self._begin(self._welcome(frame))
+            self._welcoming = self.begin(self._welcome(frame))
         elif isinstance(frame, frames.Token):
             await self._renew(frame.token)
         elif isinstance(frame, frames.Ping):
-            await self._send({"type": "pong"})
+            await self.send_frame({"type": "pong"})
         elif self._claims is None:
             await self.close(CloseCode.UNAUTHENTICATED)
         elif self._claims.is_expired:
@@ -186,7 +138,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         )
         # from here on the poll looks after it, whatever becomes of the events
         self._cursor.expect(str(accepted.turn.id))
-        await self._send(
+        await self.send_frame(
             {
                 "type": "ack",
                 "client_id": frame.client_id,
@@ -209,7 +161,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _show_history(self, frame: frames.History, conversation_id: UUID) -> None:
         read = in_thread(selectors.history_frame)
-        await self._send(await read(conversation_id, frame.before_seq))
+        await self.send_frame(await read(conversation_id, frame.before_seq))
 
     # Getting in
 
@@ -241,7 +193,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if is_first:
             # subscribe, then read, then apply: nothing falls between
             await self._subscribe(conversation_id)
-            self._begin(self._poll(conversation_id))
+            self.begin(self._poll(conversation_id))
         async with self._sending:
             await self._replay(hello, conversation_id)
 
@@ -288,7 +240,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         turn = str(hello.turn) if hello.turn else ""
         reply = ShownReply(turn, hello.attempt, hello.offset)
         self._cursor = Cursor(progress.status, reply)
-        await self._send(
+        await self.send_frame(
             {
                 "type": "welcome",
                 "protocol": frames.PROTOCOL,
@@ -300,7 +252,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             }
         )
         await self._send_all(self._cursor.catch_up(progress))
-        await self._send({"type": "replay_done"})
+        await self.send_frame({"type": "replay_done"})
 
     # Events out; whoever calls these holds `_sending`
 
@@ -351,7 +303,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _send_all(self, sent: list[Frame]) -> None:
         for frame in sent:
-            await self._send(frame)
+            await self.send_frame(frame)
 
     async def _refuse(
         self,
@@ -365,7 +317,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             error["client_id"] = frame.client_id
         if retry_after_ms is not None:
             error["retry_after_ms"] = retry_after_ms
-        await self._send(error)
+        await self.send_frame(error)
 
     async def _put_off(
         self, error: DatabaseError, frame: frames.ClientFrame | None = None
@@ -374,21 +326,6 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         is_gone = isinstance(error, OperationalError)
         logger.error("a frame is put off: %s", error, exc_info=not is_gone)
         await self._refuse("unavailable", "Try again in a moment.", frame)
-
-    async def _send(self, frame: Frame) -> None:
-        """Send a frame; a client that does not read for 10 s is let go."""
-        text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-        # not `wait_for`: on Python 3.11 it loses a cancel that comes as the send ends,
-        # and the poll of a closed tab would go on
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self.send(text_data=text)
-        except TimeoutError:
-            # the close waits for the full buffer too, so it is not waited for long
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self.close(CloseCode.SLOW)
-            raise StopConsumer from None
 
 
 _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {

@@ -5,7 +5,9 @@ and a job that is published twice is claimed once.
 """
 
 import logging
+import os
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -117,7 +119,11 @@ def _ring_for_next(turn: Turn) -> bool:
 
 
 class Reaper:
-    """The thread that reaps every `REAPER_INTERVAL_S`, the first time at once."""
+    """The thread that reaps every `REAPER_INTERVAL_S`, the first time at once.
+
+    Each round touches `ALIVE_PATH`, once that is there. A round ends whatever becomes
+    of Redis and the database, so a file that grows old means that the worker hangs.
+    """
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
@@ -146,6 +152,13 @@ class Reaper:
                 logger.exception("the reaper could not look")
             finally:
                 close_old_connections()
+                _touch_alive_file()
             if self._stopping.wait(settings.REAPER_INTERVAL_S):
                 break
         connection.close()
+
+
+def _touch_alive_file() -> None:
+    if settings.ALIVE_PATH:
+        with suppress(OSError):  # it is made when the worker takes jobs
+            os.utime(settings.ALIVE_PATH)

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -39,6 +40,8 @@ def start(sender: Any, **_: object) -> None:
         registry.warm_up()
     except DatabaseError:
         logger.exception("the backends could not be loaded; each reply will try again")
+    if settings.ALIVE_PATH:
+        Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))
 
 

@@ -65,7 +65,7 @@ class TestGettingIn:
         assert len(sockets.sockets) == 0
 
     async def test_sockets_that_died_are_not_counted(self, conversation, connect):
-        with pytest.raises(AttributeError, match="no_such"):  # noqa: PT012 - its death
+        with pytest.raises(ValueError, match="No handler"):  # noqa: PT012 - its death
             async with connect(conversation) as client:
                 await client.communicator.send_input({"type": "no.such.thing"})
                 await asyncio.sleep(0.2)

@@ -1,5 +1,6 @@
 """Who may have a turn, and who may end it."""
 
+import os
 import threading
 
 import pytest
@@ -111,6 +112,13 @@ def test_of_many_claims_at_once_one_wins():
     assert len([claimed for claimed in claims if claimed]) == 1
 
 
+def run_reaper() -> None:
+    """Run a worker's reaper for one round."""
+    thread = reaper.Reaper()
+    thread.start()
+    thread.stop()
+
+
 @pytest.mark.django_db(transaction=True)
 class TestReaper:
     def test_leaves_fresh_turns_alone(self):
@@ -161,6 +169,18 @@ class TestReaper:
         reaper.reap()
         assert not turns.finish(late, ANSWER)
         assert Message.objects.count() == 2
+
+    def test_touches_the_file_that_says_that_a_worker_lives(self, settings, tmp_path):
+        settings.ALIVE_PATH = str(tmp_path / "alive")
+        (tmp_path / "alive").touch()
+        os.utime(settings.ALIVE_PATH, (0, 0))
+        run_reaper()
+        assert os.stat(settings.ALIVE_PATH).st_mtime > 0
+
+    def test_makes_no_such_file_before_the_worker_takes_jobs(self, settings, tmp_path):
+        settings.ALIVE_PATH = str(tmp_path / "alive")
+        run_reaper()
+        assert not (tmp_path / "alive").exists()
 
     def test_closes_the_calls_of_a_dead_worker(self):
         turn = make_turn()
