@@ -29,7 +29,7 @@ class BoundedSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
         super().__init__(*arguments, **named)
         self.is_closed = False
         self._own_task: asyncio.Task[Any] | None = None
-        self._is_let_go = False
+        self._is_ending = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -42,13 +42,17 @@ class BoundedSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:
-            if not self._is_let_go:
+            if not self._is_ending:  # by `_let_go`
                 raise
         finally:
             for task in self._tasks:
                 task.remove_done_callback(self._let_go)
                 task.cancel()
             await self.leave()
+
+    async def disconnect(self, code: int) -> None:
+        """Note that it ends by itself: a cancel would interrupt the layer in that."""
+        self._is_ending = True
 
     async def leave(self) -> None:
         """Give back what the socket holds."""
@@ -80,11 +84,11 @@ class BoundedSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
 
     def _let_go(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is None or self._own_task is None:
+        if error is None or self._is_ending or self._own_task is None:
             return
         if not isinstance(error, (StopConsumer, OSError)):  # it does not read, or left
             logger.error("a socket ends", exc_info=error)
-        self._is_let_go = True
+        self._is_ending = True
         self._own_task.cancel()
 
     async def send_frame(self, frame: Mapping[str, object]) -> None:

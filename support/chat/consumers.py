@@ -53,8 +53,7 @@ class WidgetConsumer(BoundedSocket):
         self._sending = asyncio.Lock()
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
-        key = f"address:{self._address}"
-        limit = settings.SOCKETS_PER_ADDRESS
+        key, limit = f"address:{self._address}", settings.SOCKETS_PER_ADDRESS
         if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return

@@ -34,7 +34,7 @@ def restart_webs(system: System, dice: Random) -> Iterator[None]:
     yield
 
 
-@fault("F25", "every connection of a visitor is half open", target="way",
+@fault("F25", "every connection of a visitor is half open", target="client",
        promises=(2, 7), hold_s=45.0, within_s=60.0)  # fmt: skip
 def freeze_visitors(system: System, dice: Random) -> Iterator[None]:
     """Their next ping tells them, within 40 s; new connections work."""
@@ -42,7 +42,7 @@ def freeze_visitors(system: System, dice: Random) -> Iterator[None]:
     yield
 
 
-@fault("F27", "visitors' connections are cut after some bytes", target="way",
+@fault("F27", "visitors' connections are cut after some bytes", target="client",
        promises=(2, 3, 6, 7), hold_s=6.0, within_s=10.0)  # fmt: skip
 def cut_connections(system: System, dice: Random) -> Iterator[None]:
     for direction in Direction:
@@ -50,7 +50,7 @@ def cut_connections(system: System, dice: Random) -> Iterator[None]:
     yield
 
 
-@fault("F28", "all visitors are cut off at once", target="way", promises=(2, 7, 17),
+@fault("F28", "all visitors are cut off at once", target="client", promises=(2, 7, 17),
        within_s=10.0)  # fmt: skip
 def cut_everybody(system: System, dice: Random) -> Iterator[None]:
     system.front.cut_all()

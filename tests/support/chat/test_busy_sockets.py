@@ -107,3 +107,16 @@ async def test_who_leaves_before_the_welcome_is_not_waited_for(connect):
     assert len(sockets.sockets) == 0
     assert not waiting.done()
     await waiting
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_socket_ends_with_what_runs_beside_its_frames(
+    connect, caplog, settings
+):
+    settings.SOCKETS_PER_CONVERSATION = None  # an error within the welcome
+    conversation = await sync_to_async(make_shop_conversation)()
+    async with connect(conversation, hello=False) as client:
+        await client.send(type="hello", protocol=1, token=client.token, last_seq=0)
+        await client.communicator.wait(5)
+        assert len(sockets.sockets) == 0
+    assert "a socket ends" in caplog.text
