@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from redis import Redis
 from redis.exceptions import RedisError
 
 from chatbot.starting import SERVICES, SETTINGS
 from inference.models import Backend
 from inference.registry import settings_of
+from support.chat.threads import NUM_THREADS
 
 OLDEST_REDIS = (6, 2)
 _SHARED = {
@@ -26,6 +27,8 @@ _SHARED = {
     "REPLY_BUFFER_URL": "unfinished replies",
 }
 _SHORTEST_SECRET = 24
+# and a page, the reaper, the watch, the canaries
+_FEWEST_CONNECTIONS = NUM_THREADS + 4
 _WELL_KNOWN = (
     "change",
     "django-insecure",
@@ -119,17 +122,15 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
 
 @register(SETTINGS)
 def check_connections(**_: Any) -> list[CheckMessage]:
-    """Find a pool of database connections that a worker's threads would fight for."""
-    needed = settings.WORKER_THREADS + 4
+    """Find a pool of database connections that a process' threads would fight for."""
     is_postgres = "postgresql" in settings.DATABASES["default"]["ENGINE"]
-    if not is_postgres or needed <= settings.DATABASE_CONNECTIONS:
+    if not is_postgres or settings.DATABASE_CONNECTIONS >= _FEWEST_CONNECTIONS:
         return []
     return [
         Error(
-            f"DATABASE_CONNECTIONS is {settings.DATABASE_CONNECTIONS}, but "
-            f"WORKER_THREADS={settings.WORKER_THREADS} replies and their watch need "
-            f"{needed}.",
-            hint=f"Set DATABASE_CONNECTIONS to {needed} or more.",
+            f"DATABASE_CONNECTIONS is {settings.DATABASE_CONNECTIONS}, but the sockets "
+            f"of a web process and what watches need {_FEWEST_CONNECTIONS}.",
+            hint=f"Set DATABASE_CONNECTIONS to {_FEWEST_CONNECTIONS} or more.",
             id="chatbot.E007",
         )
     ]
@@ -211,6 +212,32 @@ def check_keys(**_: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+@register(SERVICES, deploy=True)
+def check_commits(**_: Any) -> list[CheckMessage]:
+    """Ask Postgres whether what it has committed survives its death."""
+    if connection.vendor != "postgresql":
+        return []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM pg_settings WHERE setting = 'off' AND name IN"
+                " ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name"
+            )
+            names = [name for (name,) in cursor.fetchall()]
+    except DatabaseError:
+        return []  # check_keys says so
+    if not names:
+        return []
+    return [
+        Warning(
+            f"DATABASE_URL: Postgres has {', '.join(names)} off and may lose messages "
+            "that were acknowledged.",
+            hint="Set them on in postgresql.conf, as they are by default.",
+            id="chatbot.W014",
+        )
+    ]
 
 
 def _read_addresses() -> Sequence[tuple[str, str]]:

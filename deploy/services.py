@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from glob import glob
 from pathlib import Path
@@ -262,6 +263,8 @@ def main() -> int:
         )
     arguments = read_arguments()
     folder = arguments.folder.resolve()
+    # else the two outlive this process
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         redis = stack.enter_context(Redis(folder / "redis", arguments.redis_port))
         postgres = stack.enter_context(
@@ -269,16 +272,20 @@ def main() -> int:
         )
         urls = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url}
         if arguments.command:
-            return subprocess.call(arguments.command, env=os.environ | urls)  # noqa: S603 - the developer's own command
+            return run_command(arguments.command, os.environ | urls)
         sys.stdout.write("Ctrl-C stops both. In the environment or .env:\n\n")
         sys.stdout.writelines(f"{name}={url}\n" for name, url in urls.items())
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            sys.stdout.write("\n")
+        signal.pause()
     return 0
+
+
+def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Return a command's exit status; a name that is none is said without a trace."""
+    try:
+        return subprocess.call(command, env=environment)  # noqa: S603 - the developer's own command
+    except OSError as error:
+        raise ServiceFailed(f"{command[0]}: {error.strerror}") from error
 
 
 if __name__ == "__main__":
@@ -286,3 +293,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except ServiceFailed as failed:
         sys.exit(str(failed))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -33,6 +33,7 @@ def _fresh_process_state():
     registry.registry.loads_models = True
     registry.registry.router = type(registry.registry.router)()
     reply_buffer.clear()
+    rate_limits._process_limiter.cache_clear()
     rate_limits._shared_limiter.cache_clear()
 
 

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 Frame = dict[str, object]
 
+_EVENT = "conversation.event"
+
 
 def group_name(conversation_id: UUID) -> str:
     """Return the channel group of everybody who looks at a conversation."""
@@ -136,12 +138,16 @@ class _Publisher:
 
     def publish(self, conversation_id: UUID, frame: Frame) -> None:
         """Send a frame; nobody listening, or no Redis, is not an error."""
+        news = as_news(conversation_id, frame)
+        if news is not None:
+            link = link_to(settings.CHANNEL_LAYER_URL)
+            with contextlib.suppress(RedisGone):
+                link.ask(lambda: link.client.publish(*news))
+            return
         layer = get_channel_layer()
         group = group_name(conversation_id)
-        event = {"type": "conversation.event", "frame": frame}
-        if isinstance(layer, RedisPubSubChannelLayer):
-            _publish_to_redis(group, layer.serialize(event))
-        elif layer is not None and self._loop is not None and self._loop.is_running():
+        event = {"type": _EVENT, "frame": frame}
+        if layer is not None and self._loop is not None and self._loop.is_running():
             sending = layer.group_send(group, event)
             try:
                 future = asyncio.run_coroutine_threadsafe(sending, self._loop)
@@ -151,11 +157,16 @@ class _Publisher:
             future.add_done_callback(_log_failure)
 
 
-def _publish_to_redis(group: str, message: bytes) -> None:
-    """Publish to a group of the pub/sub layer; the channel's name is the layer's."""
-    link = link_to(settings.CHANNEL_LAYER_URL)
-    with contextlib.suppress(RedisGone):
-        link.ask(lambda: link.client.publish(f"asgi__group__{group}", message))
+def as_news(conversation_id: UUID, frame: Frame) -> tuple[str, bytes] | None:
+    """Return the channel of Redis and the message that publish a frame.
+
+    None where events stay in memory. The names are those of the pub/sub layer.
+    """
+    layer = get_channel_layer()
+    if not isinstance(layer, RedisPubSubChannelLayer):
+        return None
+    message: bytes = layer.serialize({"type": _EVENT, "frame": frame})
+    return f"asgi__group__{group_name(conversation_id)}", message
 
 
 def _log_failure(future: "Future[Any]") -> None:

@@ -17,8 +17,10 @@ class Ledger:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        latest = turn.attempts.aggregate(latest=Max("number"))["latest"]
-        self._num_before = latest or 0
+        self._num_before = 0
+        if turn.attempt > 1:  # before the first attempt there are no calls
+            latest = turn.attempts.aggregate(latest=Max("number"))["latest"]
+            self._num_before = latest or 0
 
     def open(self, started: AttemptStarted) -> None:
         """Write the row of a call that is about to be made. One query."""

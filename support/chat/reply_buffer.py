@@ -23,6 +23,10 @@ _MAX_REPLIES = 10_000
 _KEPT_S = 3600
 
 
+# A channel of Redis and a message for it.
+News = tuple[str, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class BufferedText:
     """The text of one attempt of a turn so far."""
@@ -37,12 +41,20 @@ class ReplyBuffer(Protocol):
     def start(self, turn_id: UUID, attempt: int) -> None:
         """Begin an empty text; an older attempt's text is gone."""
 
-    def append(self, turn_id: UUID, attempt: int, offset: int, text: str) -> bool:
+    def append(
+        self,
+        turn_id: UUID,
+        attempt: int,
+        offset: int,
+        text: str,
+        news: News | None = None,
+    ) -> bool:
         """Add `text` at code point `offset`; return whether it fitted.
 
         It also fits if just this was added last: a command may be sent twice. False
         means that the attempt is not the current one or that the text before `offset`
-        is not all here: the writer was replaced, or the buffer was lost.
+        is not all here: the writer was replaced, or the buffer was lost. What fitted
+        is published with `news`, if there is any.
         """
 
     def restore(self, turn_id: UUID, attempt: int, text: str) -> None:
@@ -75,13 +87,22 @@ class MemoryReplyBuffer:
             while len(self._replies) > _MAX_REPLIES:
                 self._replies.popitem(last=False)
 
-    def append(self, turn_id: UUID, attempt: int, offset: int, text: str) -> bool:
+    def append(
+        self,
+        turn_id: UUID,
+        attempt: int,
+        offset: int,
+        text: str,
+        news: News | None = None,
+    ) -> bool:
         """Add `text` at code point `offset`; return whether it fitted.
 
         It also fits if just this was added last: a command may be sent twice. False
         means that the attempt is not the current one or that the text before `offset`
         is not all here: the writer was replaced, or the buffer was lost.
         """
+        if news is not None:
+            raise ValueError("a buffer of one process publishes nothing")
         with self._lock:
             current = self._replies.get(turn_id)
             if current is None or current[0] != attempt:
@@ -139,10 +160,12 @@ local current = redis.call('HMGET', KEYS[1], 'attempt', 'length', 'text')
 if current[1] ~= ARGV[1] then return 0 end
 local size = #ARGV[4]
 local is_last = size == 0 or string.sub(current[3], -size) == ARGV[4]
-if current[2] == ARGV[3] and is_last then return 1 end
-if current[2] ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'length', ARGV[3], 'text', current[3] .. ARGV[4])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
+if current[2] ~= ARGV[3] or not is_last then
+    if current[2] ~= ARGV[2] then return 0 end
+    redis.call('HSET', KEYS[1], 'length', ARGV[3], 'text', current[3] .. ARGV[4])
+    redis.call('EXPIRE', KEYS[1], ARGV[5])
+end
+if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
 return 1
 """
 _RESTORE = """
@@ -175,14 +198,23 @@ class RedisReplyBuffer:
         with suppress(RedisGone):
             self._run(self._start, turn_id, attempt, _KEPT_S)
 
-    def append(self, turn_id: UUID, attempt: int, offset: int, text: str) -> bool:
+    def append(
+        self,
+        turn_id: UUID,
+        attempt: int,
+        offset: int,
+        text: str,
+        news: News | None = None,
+    ) -> bool:
         """Add `text` at code point `offset`; return whether it fitted.
 
-        False also where Redis did not answer.
+        False also where Redis did not answer. With `news` this is one command
+        instead of two: most of what a reply costs between its first and last word.
         """
         end = offset + len(text)
+        arguments = (attempt, offset, end, text, _KEPT_S, *(news or ("", b"")))
         try:
-            return self._run(self._append, turn_id, attempt, offset, end, text, _KEPT_S)
+            return self._run(self._append, turn_id, *arguments)
         except RedisGone:
             return False
 
@@ -220,7 +252,9 @@ class RedisReplyBuffer:
     def _key(self, turn_id: UUID) -> str:
         return f"{self.PREFIX}{turn_id.hex}"
 
-    def _run(self, script: Script, turn_id: UUID, *arguments: str | int) -> bool:
+    def _run(
+        self, script: Script, turn_id: UUID, *arguments: str | bytes | int
+    ) -> bool:
         """Run a script on the turn's hash; the first argument is the attempt."""
         keys = [self._key(turn_id)]
         return bool(self._link.ask(lambda: script(keys=keys, args=arguments)))

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from support.chat import answering, events, rate_limits, turns
 from support.chat.cleaning import clean_text
-from support.chat.tasks import queue_turn
+from support.chat.tasks import queue_new, queue_turn
 from support.models import (
     Conversation,
     ConversationStatus,
@@ -50,7 +50,7 @@ def post_message(
 
     The same `client_id` with the same text is the same message and is stored once.
     Raises ContentInvalid (`empty`, `too_long`, `id_reuse`), RateLimited. At most
-    eight queries.
+    seven queries.
     """
     content = clean_text(content)
     check_content(content)
@@ -105,9 +105,9 @@ def _store(conversation_id: UUID, content: str, client_id: str) -> Accepted:
 
 
 def _announce_question(message: Message, turn: Turn) -> None:
+    queue_new(turn)
     events.publish(turn.conversation_id, events.message_stored(message, turn))
     events.publish(turn.conversation_id, events.turn_changed(turn, message.seq))
-    queue_turn(turn.id)
 
 
 def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:

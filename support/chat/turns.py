@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.utils import timezone
 
 from inference.models import Queue
@@ -37,6 +37,8 @@ from support.models import (
 )
 
 MAX_CLAIMS = 3
+# claims after which a turn's last try comes: it runs while no other's does
+LAST_TRY = MAX_CLAIMS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +64,61 @@ def claim(turn_id: UUID) -> Turn | None:
     """Take a turn that nobody works on; return it, or None if it is not to be had.
 
     Refuses while an earlier question of the conversation is open, so that answers
-    come in the order of the questions. Marks calls of earlier workers as lost.
+    come in the order of the questions. Marks calls of earlier workers as lost. Two
+    queries, three for a turn that had another worker.
+
+    A turn that lost two workers may be what they died of, or only have been beside it.
+    To tell, last tries run one at a time.
     """
     now = timezone.now()
-    turn = Turn.objects.filter(pk=turn_id).select_related("question").first()
-    if turn is None or turn.num_claims >= MAX_CLAIMS or _earlier_open(turn).exists():
+    everything = Turn.objects.select_related("question", "conversation__site")
+    turn = everything.filter(pk=turn_id).first()
+    if turn is None or turn.num_claims >= MAX_CLAIMS:
         return None
     is_free = Q(state=TurnState.QUEUED) | Q(
         state=TurnState.RUNNING, lease_until__lt=now
     )
-    claimed = Turn.objects.filter(is_free, pk=turn_id, attempt=turn.attempt).update(
-        state=TurnState.RUNNING,
-        attempt=F("attempt") + 1,
-        num_claims=F("num_claims") + 1,
-        lease_owner=worker_name(),
-        lease_until=now + timedelta(seconds=settings.TURN_LEASE_S),
-        started_at=turn.started_at or now,
+    changes = {
+        "state": TurnState.RUNNING,
+        "attempt": turn.attempt + 1,
+        "num_claims": turn.num_claims + 1,
+        "lease_owner": worker_name(),
+        "lease_until": now + timedelta(seconds=settings.TURN_LEASE_S),
+        "started_at": turn.started_at or now,
+    }
+    unchanged = {
+        name: getattr(turn, name) for name in ("attempt", "num_claims", "queue")
+    }
+    free = Turn.objects.filter(
+        is_free, ~Exists(_earlier_open(turn)), pk=turn_id, **unchanged
     )
+    if turn.num_claims >= LAST_TRY:
+        free = free.exclude(Exists(_running_last_tries(now)))
+    claimed = free.update(**changes)
     if not claimed:
         return None
-    close_lost_calls(turn_id)
-    turn = Turn.objects.select_related("question", "conversation__site").get(pk=turn_id)
+    for name, value in changes.items():
+        setattr(turn, name, value)
+    if turn.attempt > 1:
+        close_lost_calls(turn_id)
     reply_buffer.start(turn.id, turn.attempt)
     return turn
+
+
+def _running_last_tries(now: datetime) -> QuerySet[Turn]:
+    return Turn.objects.filter(
+        state=TurnState.RUNNING, num_claims__gt=LAST_TRY, lease_until__gt=now
+    )
+
+
+def is_last_try_under_way(rung_within: timedelta) -> bool:
+    """Return whether some turn's last try runs, or was just rung for. One query."""
+    now = timezone.now()
+    is_rung_for = Q(
+        state__in=OPEN_STATES, num_claims=LAST_TRY, published_at__gt=now - rung_within
+    )
+    running = _running_last_tries(now)
+    return (running | Turn.objects.filter(is_rung_for)).exists()
 
 
 def close_lost_calls(turn_id: UUID) -> None:
@@ -174,16 +208,12 @@ def finish(turn: Turn, reply: Reply) -> bool:
         conversation = Conversation.objects.select_for_update().get(
             pk=turn.conversation_id
         )
-        is_ours = Turn.objects.filter(
-            pk=turn.pk, attempt=turn.attempt, state__in=OPEN_STATES
-        ).exists()
-        if not is_ours:
-            return False
-        UsedPassage.objects.bulk_create(reply.used)
         message = append_message(
             conversation, Role.ASSISTANT, reply.content, now, notice=reply.notice
         )
-        Turn.objects.filter(pk=turn.pk).update(
+        is_ours = Turn.objects.filter(
+            pk=turn.pk, attempt=turn.attempt, state__in=OPEN_STATES
+        ).update(
             state=reply.state,
             reply=message,
             prompt=turn.prompt,
@@ -192,6 +222,10 @@ def finish(turn: Turn, reply: Reply) -> bool:
             failure=reply.failure[:200],
             checkpoint="",
         )
+        if not is_ours:
+            transaction.set_rollback(True)
+            return False
+        UsedPassage.objects.bulk_create(reply.used)
         turn.state, turn.reply, turn.finished_at = reply.state, message, now
         transaction.on_commit(lambda: _announce_end(turn, message))
     return True

@@ -1,6 +1,6 @@
 """Finds the passages that a reply is made from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -59,8 +59,13 @@ class RetrievedPassage:
 class _Known:
     """What is computed from all passages before the first question."""
 
+    rows: Mapping[int, Passage]
     vocabulary: Vocabulary
     meanings: MeaningIndex
+
+    def read(self, passage_ids: Iterable[int]) -> list[PassageText]:
+        """Return the passages with these ids; the index may know newer ones."""
+        return [as_text(self.rows[key]) for key in passage_ids if key in self.rows]
 
 
 def retrieve(
@@ -72,19 +77,17 @@ def retrieve(
     """Return the passages that may answer a question, best first; empty if none do.
 
     `earlier` are the questions before, in order: "and in winter?" is read with the
-    last of them. `min_share` is of the best score. Five queries, and one more after
+    last of them. `min_share` is of the best score. Three queries, and one more after
     an article has changed.
     """
     known = _read_known()
-    searcher = Searcher(open_index(), known.vocabulary, known.meanings, _read_published)
+    searcher = Searcher(open_index(), known.vocabulary, known.meanings, known.read)
     query = build_query(question, known.vocabulary, earlier)
     found = searcher.find(query)[:limit]
     scores = {item.passage.passage_id: item.score for item in _choose(found, min_share)}
-    rows = Passage.objects.select_related("article").in_bulk(scores)
     return [
-        _build_retrieved(rows[passage_id], score, query, known)
+        _build_retrieved(known.rows[passage_id], score, query, known)
         for passage_id, score in scores.items()
-        if passage_id in rows
     ]
 
 
@@ -120,14 +123,6 @@ def _build_retrieved(
     )
 
 
-def _read_published(passage_ids: Iterable[int]) -> list[PassageText]:
-    """Return the passages of published articles; the index may know more. One query."""
-    passages = Passage.objects.filter(
-        pk__in=list(passage_ids), article__is_published=True
-    )
-    return [as_text(passage) for passage in passages.select_related("article")]
-
-
 # What is known of the articles as they were at `_state`; one for each process.
 _lock = Lock()
 _known: tuple[object, _Known] | None = None
@@ -149,9 +144,11 @@ def _read_known() -> _Known:
     with _lock:
         if _known is None or _known[0] != state:
             passages = Passage.objects.filter(article__in=published)
-            rows = passages.select_related("article").order_by("pk")
-            texts = [as_text(row) for row in rows]
+            # bodies stand in the passages, cut into pieces
+            rows = passages.select_related("article").defer("article__body")
+            by_id = {row.pk: row for row in rows.order_by("pk")}
+            texts = [as_text(row) for row in by_id.values()]
             vocabulary = Vocabulary(texts)
             meanings = MeaningIndex(bundled_vectors(), texts)
-            _known = (state, _Known(vocabulary, meanings))
+            _known = (state, _Known(by_id, vocabulary, meanings))
         return _known[1]

@@ -1,5 +1,9 @@
 """What stops a start, and what is only unwise; each names the setting to change."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
@@ -81,12 +85,11 @@ def test_no_warning_shows_a_password(find):
     assert "secret" not in found["chatbot.W006"].replace("SECRET", "")
 
 
-def test_a_worker_needs_a_connection_for_each_thread(find, settings, monkeypatch):
+def test_a_process_needs_connections_for_its_sockets(find, settings, monkeypatch):
     database = settings.DATABASES["default"]
     monkeypatch.setitem(database, "ENGINE", "django.db.backends.postgresql")
-    assert find(WORKER_THREADS=16, DATABASE_CONNECTIONS=20) == {}
-    found = find(WORKER_THREADS=16, DATABASE_CONNECTIONS=19)
-    assert list(found) == ["chatbot.E007"]
+    assert find(DATABASE_CONNECTIONS=12) == {}
+    assert list(find(DATABASE_CONNECTIONS=11)) == ["chatbot.E007"]
 
 
 @pytest.mark.django_db
@@ -124,6 +127,17 @@ class TestRedis:
     def test_one_that_is_not_there_does_not_stop_the_start(self, settings):
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
         assert self.find() == ["chatbot.W008"]
+
+
+def test_a_postgres_that_loses_commits_is_unwise(postgres_url):
+    """The tests' own is one: it does not wait for the disk."""
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        env=os.environ | {"DATABASE_URL": postgres_url},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "chatbot.W014" in checked.stderr
+    assert "fsync, full_page_writes, synchronous_commit off" in checked.stderr
 
 
 @pytest.mark.django_db

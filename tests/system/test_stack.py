@@ -85,6 +85,21 @@ def test_text_streams_from_one_process_to_another(stack, visitor):
     one.check_views()
 
 
+def test_replies_that_are_written_hold_no_connection(stack, visitor):
+    stack.settings |= {"WORKER_THREADS": "24", "DATABASE_CONNECTIONS": "12"}
+    stack.use_scripts(slow(0.1))
+    stack.start()
+    stack.start_worker()
+    visitors = [visitor() for _ in range(20)]
+    for one in visitors:
+        one.ask("count")
+    for one in visitors:
+        one.receive_until("delta")
+    running = "SELECT count(*) FROM support_turn WHERE state = 'running'"
+    assert stack.fetch(running) == [(20,)]
+    assert {final_text(one) for one in visitors} == {WORDS}
+
+
 def test_a_worker_that_is_told_to_end_finishes_a_short_reply(stack, visitor):
     stack.use_scripts(slow(0.05))
     stack.start()
@@ -177,6 +192,24 @@ def test_redis_that_comes_back_empty_costs_a_pause(stack, visitor, redis):
     texts = [final[-1]["message"]["content"].strip() for final in one.finals.values()]
     assert texts == [WORDS, WORDS]
     one.check_views()
+
+
+def test_a_redis_that_fails_over_ends_no_worker(stack, visitor, redis):
+    stack.use_scripts(slow(0.05))
+    stack.start()
+    worker = stack.start_worker()
+    one = visitor()
+    one.ask("first")
+    one.receive_until("delta", 60)
+    with Redis.from_url(redis.url) as client:
+        client.replicaof("127.0.0.1", "1")  # read-only from here on
+        one.ask("second", "client-without-redis")
+        one.receive_until("ack", 5)
+        client.client_kill_filter(_type="normal", skipme=True)
+        client.replicaof("NO", "ONE")
+    one.receive_outcomes(2, 60)
+    one.check_views()
+    assert worker.poll() is None
 
 
 def test_two_web_processes_show_one_conversation_and_count_together(stack, visitor):

@@ -43,6 +43,11 @@ def test_a_started_reply_is_empty_and_an_unknown_one_is_none(buffer, turn_id):
     assert buffer.read(uuid4()) is None
 
 
+def test_a_buffer_of_one_process_has_nobody_to_publish_to(turn_id):
+    with pytest.raises(ValueError, match="publishes nothing"):
+        MemoryReplyBuffer().append(turn_id, 1, 0, "text", ("channel", b"message"))
+
+
 @pytest.mark.parametrize("offset", [0, 4, 6, 100])
 def test_text_that_does_not_join_is_refused(buffer, turn_id, offset):
     buffer.start(turn_id, 1)
@@ -149,6 +154,19 @@ class TestInRedis:
             buffer.append(turn_id, 1, offset, "x")
         after = link.client.info("stats")["total_connections_received"]
         assert after == before
+
+    def test_what_fitted_is_published_in_the_same_step(self, link, turn_id):
+        buffer, channel = RedisReplyBuffer(link), f"news-{turn_id}"
+        buffer.start(turn_id, 1)
+        with link.client.pubsub(ignore_subscribe_messages=True) as listener:
+            listener.subscribe(channel)
+            listener.get_message(timeout=5)  # the answer to that
+            assert buffer.append(turn_id, 1, 0, "text", (channel, b"it grew"))
+            assert not buffer.append(turn_id, 1, 9, "gap", (channel, b"it did not"))
+            assert not buffer.append(turn_id, 2, 4, "next", (channel, b"nor this"))
+            link.client.publish(channel, "the end")
+            heard = [listener.get_message(timeout=5)["data"] for _ in range(2)]
+        assert heard == ["it grew", "the end"]
 
     def test_without_redis_nothing_is_kept_and_nothing_raised(self, turn_id):
         link = RedisLink(f"redis://127.0.0.1:{free_port()}/0")

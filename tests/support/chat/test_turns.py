@@ -192,3 +192,37 @@ class TestReaper:
         change_turn(turn, lease_until=past(1))
         claim(turn.id)
         assert Attempt.objects.get().outcome == "lost"
+
+
+def make_suspect(num_claims=2) -> Turn:
+    """A turn whose last worker died long ago."""
+    return change_turn(
+        make_turn(), state=TurnState.RUNNING, num_claims=num_claims, attempt=num_claims,
+        lease_until=past(1), created_at=past(60), published_at=past(20),
+    )  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLastTry:
+    def test_is_rung_for_one_turn_at_a_time(self):
+        suspects = {make_suspect().id, make_suspect().id}
+        [first] = reaper.reap()
+        assert reaper.reap() == []
+        Turn.objects.filter(pk=first).update(published_at=past(4))
+        [second] = reaper.reap()
+        assert {first, second} == suspects
+
+    def test_waits_while_another_runs(self):
+        suspect, other = make_suspect(), make_suspect()
+        claim(other.id)
+        assert reaper.reap() == []
+        assert turns.claim(suspect.id) is None
+        change_turn(other, lease_until=past(1), published_at=past(4))
+        assert set(reaper.reap()) == {suspect.id, other.id}  # the other is given up
+        assert claim(suspect.id).attempt == 3
+
+    def test_keeps_no_other_turn_waiting(self):
+        claim(make_suspect().id)
+        younger = make_suspect(num_claims=1)
+        assert reaper.reap() == [younger.id]
+        assert claim(younger.id).attempt == 2

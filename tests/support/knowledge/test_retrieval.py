@@ -45,11 +45,11 @@ def test_what_fits_badly_is_not_shown():
 
 
 @pytest.mark.usefixtures("article")
-def test_makes_five_queries():
+def test_makes_three_queries():
     retrieve(QUESTION)
     with CaptureQueriesContext(connection) as queries:
         retrieve(QUESTION)
-    assert len(queries) == 5
+    assert len(queries) == 3
 
 
 def test_ten_more_articles_cost_no_more_queries(article):
@@ -58,7 +58,7 @@ def test_ten_more_articles_cost_no_more_queries(article):
     retrieve(QUESTION)
     with CaptureQueriesContext(connection) as queries:
         retrieve(QUESTION)
-    assert len(queries) == 5
+    assert len(queries) == 3
 
 
 def test_an_unpublished_article_is_not_found(article):

@@ -2,7 +2,7 @@
 
 import pytest
 from celery import current_app
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from support.models import QueuePulse
@@ -92,9 +92,12 @@ def test_names_the_migration_that_is_missing(probe, taken):
     assert found == (503, {"migrations": "not applied: support.0001_initial"})
 
 
-def test_a_database_that_is_gone_is_named(probe, taken, settings, monkeypatch):
+def test_a_database_that_is_gone_is_named(probe, taken, monkeypatch):
+    def refuse() -> None:
+        raise OperationalError("could not connect")
+
     connection.close()
-    monkeypatch.setitem(connection.settings_dict, "NAME", "/no/such/folder/database")
+    monkeypatch.setattr(connection, "connect", refuse)
     assert probe() == (503, {"database": "OperationalError"})
 
 
