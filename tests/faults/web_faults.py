@@ -22,8 +22,8 @@ def kill_web(system: System, dice: Random) -> Iterator[None]:
 
 
 @fault("F24", "the web processes are restarted one after the other", target="web",
-       promises=(2, 7, 16), within_s=10.0, is_over_when_healed=True,
-       is_quick=True)  # fmt: skip
+       promises=(2, 7, 16), within_s=10.0,
+       is_over_when_healed=True)  # fmt: skip
 def restart_webs(system: System, dice: Random) -> Iterator[None]:
     for number in range(_NUM_RESTARTS):
         web = system.webs[number % len(system.webs)]
