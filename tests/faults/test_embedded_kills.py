@@ -9,6 +9,8 @@ from support.management.loadtest.history import Event, check
 from support.management.loadtest.marks import build_mark, choose_run
 from tests.faults.recording import RecordedVisitor, read_stored
 
+pytestmark = pytest.mark.faults
+
 NUM_KILLS = 3
 NUM_VISITORS = 3
 
