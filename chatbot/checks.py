@@ -121,6 +121,21 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
 
 
 @register(SETTINGS)
+def check_database_kind(**_: Any) -> list[CheckMessage]:
+    """Find a database that passages cannot be searched in."""
+    kind = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
+    if kind in ("sqlite3", "postgresql"):
+        return []
+    return [
+        Error(
+            f"DATABASE_URL names a database of the kind {kind}.",
+            hint="Use SQLite or Postgres.",
+            id="chatbot.E015",
+        )
+    ]
+
+
+@register(SETTINGS)
 def check_connections(**_: Any) -> list[CheckMessage]:
     """Find a pool of database connections that a process' threads would fight for."""
     is_postgres = "postgresql" in settings.DATABASES["default"]["ENGINE"]

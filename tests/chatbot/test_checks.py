@@ -85,6 +85,12 @@ def test_no_warning_shows_a_password(find):
     assert "secret" not in found["chatbot.W006"].replace("SECRET", "")
 
 
+def test_another_database_is_refused(find, settings, monkeypatch):
+    database = settings.DATABASES["default"]
+    monkeypatch.setitem(database, "ENGINE", "django.db.backends.mysql")
+    assert "mysql" in find()["chatbot.E015"]
+
+
 def test_a_process_needs_connections_for_its_sockets(find, settings, monkeypatch):
     database = settings.DATABASES["default"]
     monkeypatch.setitem(database, "ENGINE", "django.db.backends.postgresql")

@@ -50,7 +50,8 @@ def test_the_addresses_follow_a_changed_password(secrets, tmp_path):
 
 
 def test_the_encryption_key_is_one(secrets):
-    Fernet(secrets["field_encryption_keys"])
+    box = Fernet(secrets["field_encryption_keys"])
+    assert box.decrypt(box.encrypt(b"a key")) == b"a key"
 
 
 def test_others_on_the_machine_cannot_open_the_folder(secrets, tmp_path):

@@ -127,8 +127,10 @@ class TestDoorbell:
         for _ in range(1100):  # more than it keeps
             doorbell.ring(uuid4(), "local")
         doorbell.wait(timeout_s=0.01)
+        assert doorbell._jobs.full()  # the first one still hangs
         is_over.set()
         doorbell.wait()
+        assert doorbell._jobs.empty()
 
     def test_a_broker_that_fails_does_not_end_it(self, publish):
         published = []
