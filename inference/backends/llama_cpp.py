@@ -5,11 +5,13 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from inference.backends.base import Backend, BackendSettings
+from inference.backends.sampling_options import read_sampling
 from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.host import EngineHost, HostState, Ticket
 from inference.engine.wire import Finished
 from inference.errors import Unavailable
 from inference.types import (
+    SAMPLING_NAMES,
     CancelToken,
     Completion,
     CompletionRequest,
@@ -102,7 +104,7 @@ _INTEGER_OPTIONS = {
     "num_gpu_layers",
 }
 _NUMBERS = {"quote_lean", "quote_doubt", "quote_also_from"}
-_OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes"} | _NUMBERS
+_OTHER_OPTIONS = {"template", "reuse_prefixes", "thinking", "quotes"} | _NUMBERS
 
 
 def check_settings(settings: BackendSettings) -> None:
@@ -115,7 +117,7 @@ def check_settings(settings: BackendSettings) -> None:
 
 def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
     """Return the engine's set-up of an operator's options; raises ValueError."""
-    known = _INTEGER_OPTIONS | _OTHER_OPTIONS
+    known = _INTEGER_OPTIONS | _OTHER_OPTIONS | set(SAMPLING_NAMES)
     if unknown := set(options) - known:
         names = ", ".join(sorted(known))
         raise ValueError(f"unknown options {sorted(unknown)}; there are {names}")
@@ -127,7 +129,9 @@ def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
         value = options[name]
         if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
             raise ValueError(f"{name} must be a number from 0, not {value!r}")
-    return EngineConfig(model, **dict(options))  # type: ignore[arg-type]  # checked above
+    sampling = read_sampling(options)
+    others = {name: options[name] for name in set(options) - set(SAMPLING_NAMES)}
+    return EngineConfig(model, sampling=sampling, **others)  # type: ignore[arg-type]  # checked above
 
 
 def build_backend(settings: BackendSettings) -> LlamaCppBackend:

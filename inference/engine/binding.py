@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from inference.engine.chat_template import ChatTemplate, Segment, find_template
 from inference.engine.config import EngineConfig
 from inference.engine.cpus import choose_num_threads, count_usable_cpus
+from inference.engine.grammar import LlamaGrammar, Vocabulary, read_grammar
 from inference.engine.kv_cache import CopyPrefix, Operation
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Step
 from inference.errors import ModelError
+from inference.types import CompletionRequest
 
 # What llama_decode returns besides failures.
 _OUTCOMES = {0: Outcome.COMPUTED, 1: Outcome.NO_ROOM, 2: Outcome.ABORTED}
@@ -60,6 +62,7 @@ class LlamaRunner:
         self._max_batch_tokens = config.max_batch_tokens
         self._logit_rows: list[int] = []
         self._pieces: dict[int, bytes] = {}
+        self._vocabulary: Vocabulary | None = None
         self.model = self._read_metadata("general.name") or Path(config.model_path).stem
         self.num_slots = config.num_slots
         self.num_cells = int(llama_cpp.llama_n_ctx(self._context))
@@ -76,6 +79,12 @@ class LlamaRunner:
         for segment in segments:
             tokens += self._tokenize_text(segment.text, segment.is_markup)
         return tokens
+
+    def build_grammar(self, request: CompletionRequest) -> LlamaGrammar:
+        """Return the grammar of a constrained request; raises RequestRejected."""
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(self._vocab, self._num_vocab)
+        return LlamaGrammar(self._vocabulary, read_grammar(request))
 
     def piece_of(self, token: int) -> bytes:
         """Return the bytes of a token, none for a special one."""

@@ -11,7 +11,9 @@ our process, and it returns one string in which text and markup look alike.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
+from inference.engine.reasoning import THINK, Tags
 from inference.errors import ModelError
 from inference.types import ChatMessage, Role
 
@@ -22,6 +24,29 @@ class Segment:
 
     text: str
     is_markup: bool
+
+
+class Template(Protocol):
+    """What writes a conversation down as a model wants it.
+
+    Text that looks like one of the `markers` ends a reply, for models that spell their
+    special tokens out. `reasoning_tags` are what the model thinks between.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word by which logs name it."""
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Its special tokens."""
+
+    @property
+    def reasoning_tags(self) -> tuple[Tags, ...]:
+        """Opening and closing tags of reasoning sections."""
+
+    def render(self, messages: Iterable[ChatMessage]) -> list[Segment]:
+        """Return the conversation up to where the assistant's next words begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +65,7 @@ class ChatTemplate:
     markers: tuple[str, ...]
     roles: dict[Role, str]
     strips_content: bool = False
+    reasoning_tags: tuple[Tags, ...] = (THINK,)
 
     def render(self, messages: Iterable[ChatMessage]) -> list[Segment]:
         """Return the conversation up to where the assistant's next words begin."""

@@ -1,6 +1,8 @@
 """How an engine is set up: plain values that the host hands to its child process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from inference.types import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,8 @@ class EngineConfig:
     is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`). `template` names
     the chat template where the model file does not tell.
+    `sampling` holds where a request says nothing. `thinking` tells templates that know
+    it whether the model reasons before it answers.
     With `quotes` the model names quotable sentences by their marks (marks.py), which
     it must have been trained to; the other `quote_` values are those of the policy in
     quoter.py.
@@ -31,6 +35,8 @@ class EngineConfig:
     num_gpu_layers: int = 0
     reuse_prefixes: bool = True
     template: str | None = None
+    thinking: bool = False
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     quotes: bool = False
     quote_lean: float = 0.0
     quote_doubt: float = 0.0

@@ -13,6 +13,7 @@ import numpy as np
 from inference.engine.chat_template import CHATML
 from inference.engine.kv_cache import CopyPrefix
 from inference.engine.runner import Outcome
+from inference.errors import RequestRejected
 
 END = 256
 SPECIALS = {"<|im_start|>": 257, "<|im_end|>": END}
@@ -49,6 +50,32 @@ class FakeMemory:
         self.cells.append((position, token, {slot}))
 
 
+class FakeGrammar:
+    """Allows one text, which is the grammar itself, and then the end."""
+
+    num_open = 0
+
+    def __init__(self, text):
+        self.rest = [*text.encode(), END]
+        self.num_masks = 0
+        FakeGrammar.num_open += 1
+
+    def allows(self, token):
+        return token == self.rest[0]
+
+    def mask(self, logits):
+        self.num_masks += 1
+        result = np.full_like(logits, -np.inf)
+        result[self.rest[0]] = logits[self.rest[0]]
+        return result
+
+    def accept(self, token):
+        assert self.rest.pop(0) == token, "the grammar does not allow this"
+
+    def close(self):
+        FakeGrammar.num_open -= 1
+
+
 class FakeRunner:
     """Keeps a `FakeMemory` and answers with a hash of it."""
 
@@ -70,6 +97,11 @@ class FakeRunner:
         for segment in segments:
             tokens += tokenize(segment.text, segment.is_markup)
         return tokens
+
+    def build_grammar(self, request):
+        if request.grammar == "bad":
+            raise RequestRejected("the grammar cannot be read")
+        return FakeGrammar(request.grammar)
 
     def piece_of(self, token):
         return bytes([token]) if token < 256 else b""
