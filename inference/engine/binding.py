@@ -13,11 +13,12 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.chat_template import ChatTemplate, Segment, find_template
+from inference.engine.chat_template import Segment, Template
 from inference.engine.config import EngineConfig
 from inference.engine.cpus import choose_num_threads, count_usable_cpus
 from inference.engine.grammar import LlamaGrammar, Vocabulary, read_grammar
 from inference.engine.kv_cache import CopyPrefix, Operation
+from inference.engine.own_template import SpecialTokens, choose_template
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Step
 from inference.errors import ModelError
@@ -177,16 +178,36 @@ class LlamaRunner:
         params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
         return params
 
-    def _find_template(self, config: EngineConfig) -> ChatTemplate:
+    def _find_template(self, config: EngineConfig) -> Template:
         program = llama_cpp.llama_model_chat_template(self._model, None)
-        template = find_template(config.template, program and program.decode())
+        specials = SpecialTokens(
+            bos=self._name_token(llama_cpp.llama_vocab_bos(self._vocab)),
+            eos=self._name_token(llama_cpp.llama_vocab_eos(self._vocab)),
+            is_bos_added=bool(llama_cpp.llama_vocab_get_add_bos(self._vocab)),
+            is_special=self._is_special,
+        )
+        template = choose_template(
+            config.template,
+            program and program.decode(errors="replace"),
+            specials,
+            config.thinking,
+        )
         for marker in template.markers:
-            if len(self._tokenize_text(marker, parse_special=True)) != 1:
+            if not self._is_special(marker):
                 raise ModelError(
                     f"the model has no token {marker!r}, which the chat template"
                     f" {template.name} needs"
                 )
         return template
+
+    def _is_special(self, text: str) -> bool:
+        return len(self._tokenize_text(text, parse_special=True)) == 1
+
+    def _name_token(self, token: int) -> str:
+        """Return a special token as templates write it; empty if there is none."""
+        if token < 0:
+            return ""
+        return (llama_cpp.llama_vocab_get_text(self._vocab, token) or b"").decode()
 
     def _tokenize_text(self, text: str, parse_special: bool) -> list[int]:
         encoded = text.encode()

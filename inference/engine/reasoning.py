@@ -26,6 +26,7 @@ KNOWN_TAGS: tuple[Tags, ...] = (
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought", "<channel|>"),
 )
 
 

@@ -118,21 +118,32 @@ class TestReasoning:
         bench = Bench(runner).submit("a", ask("tents?", grammar="yes")).run()
         assert bench.texts["a"] == "yes"
 
-    def test_is_known_by_special_tokens_too(self):
+    def test_is_known_by_special_tokens_too(self, monkeypatch):
         runner = SayingRunner("X hm Y yes")
         runner.template = replace(CHATML, reasoning_tags=(("X", "Y"),))
-        runner.piece_of = lambda token: b"" if token in b"XY" else bytes([token])
+        monkeypatch.setattr(
+            runner, "piece_of", lambda token: b"" if token in b"XY" else bytes([token])
+        )
         bench = Bench(runner).submit("a", ask("tents?")).run()
         assert bench.texts["a"] == "yes"
 
 
+class BreakingRunner(FakeRunner):
+    """Computes no numbers for all but the first of each step, while it is broken."""
+
+    is_broken = False
+
+    def logits_of(self, chunk_number):
+        logits = super().logits_of(chunk_number)
+        return logits * np.nan if self.is_broken and chunk_number else logits
+
+
 def test_logits_that_are_no_numbers_fail_their_request_alone():
-    bench = Bench(FakeRunner(end_every=0))
-    bench.submit("a", ask("tents?")).submit("b", ask("boots?")).run(8)
-    real = bench.runner.logits_of
-    bench.runner.logits_of = lambda number: real(number) * (np.nan if number else 1)
+    runner = BreakingRunner(end_every=0)
+    bench = Bench(runner).submit("a", ask("tents?")).submit("b", ask("boots?")).run(8)
+    runner.is_broken = True
     bench.run(1)
-    bench.runner.logits_of = real
+    runner.is_broken = False
     bench.run()
     assert isinstance(bench.ends["b"], InvalidResponse)
     assert bench.texts["a"] == bench.expected(ask("tents?"))

@@ -50,7 +50,8 @@ def ask(max_tokens=60, **options):
 def write(runner, *requests):
     """Return each reply's text and how it ended."""
     engine = Engine(runner, EngineConfig("-", num_cells=runner.num_cells))
-    texts, ends = {}, {}
+    texts: dict[str, str] = {}
+    ends: dict[str, object] = {}
     events = [
         event
         for number, request in enumerate(requests)
