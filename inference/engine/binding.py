@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from inference.engine.chat_template import Segment, Template
 from inference.engine.config import EngineConfig
 from inference.engine.cpus import choose_num_threads, count_usable_cpus
-from inference.engine.grammar import LlamaGrammar, Vocabulary, read_grammar
+from inference.engine.grammar import LlamaGrammar, read_grammar
 from inference.engine.kv_cache import CopyPrefix, Operation
 from inference.engine.own_template import SpecialTokens, choose_template
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Step
+from inference.engine.vocabulary import Vocabulary
 from inference.errors import ModelError
 from inference.types import CompletionRequest
 
@@ -55,15 +56,12 @@ class LlamaRunner:
         llama_cpp.llama_backend_init()
         self._abort_flag = ctypes.create_string_buffer(2)
         self._model = _load_model(config)
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self._num_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self._vocabulary = Vocabulary(self._model)
         self._context = self._create_context(config)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(config.max_batch_tokens, 0, 1)
         self._max_batch_tokens = config.max_batch_tokens
         self._logit_rows: list[int] = []
-        self._pieces: dict[int, bytes] = {}
-        self._vocabulary: Vocabulary | None = None
         self.model = self._read_metadata("general.name") or Path(config.model_path).stem
         self.num_slots = config.num_slots
         self.num_cells = int(llama_cpp.llama_n_ctx(self._context))
@@ -74,28 +72,19 @@ class LlamaRunner:
 
     def tokenize(self, segments: Iterable[Segment]) -> list[int]:
         """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""
-        tokens = []
-        if llama_cpp.llama_vocab_get_add_bos(self._vocab):
-            tokens.append(int(llama_cpp.llama_vocab_bos(self._vocab)))
-        for segment in segments:
-            tokens += self._tokenize_text(segment.text, segment.is_markup)
-        return tokens
+        return self._vocabulary.tokenize(segments)
 
     def build_grammar(self, request: CompletionRequest) -> LlamaGrammar:
         """Return the grammar of a constrained request; raises RequestRejected."""
-        if self._vocabulary is None:
-            self._vocabulary = Vocabulary(self._vocab, self._num_vocab)
         return LlamaGrammar(self._vocabulary, read_grammar(request))
 
     def piece_of(self, token: int) -> bytes:
         """Return the bytes of a token, none for a special one."""
-        if token not in self._pieces:
-            self._pieces[token] = self._read_piece(token)
-        return self._pieces[token]
+        return self._vocabulary.piece_of(token)
 
     def is_end(self, token: int) -> bool:
         """Return whether the model ends its turn with this token."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return self._vocabulary.is_end(token)
 
     def compute(self, step: Step) -> Outcome:
         """Carry out the operations of a step, then compute its tokens.
@@ -117,7 +106,7 @@ class LlamaRunner:
         """Return the logits behind a last chunk of the step computed just now."""
         row = self._logit_rows[chunk_number]
         pointer = llama_cpp.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, shape=(self._num_vocab,))
+        return np.ctypeslib.as_array(pointer, shape=(self._vocabulary.num_tokens,))
 
     def abort(self) -> None:
         """Make the `compute` in progress return soon; any thread may call this."""
@@ -180,11 +169,12 @@ class LlamaRunner:
 
     def _find_template(self, config: EngineConfig) -> Template:
         program = llama_cpp.llama_model_chat_template(self._model, None)
+        vocabulary = self._vocabulary
         specials = SpecialTokens(
-            bos=self._name_token(llama_cpp.llama_vocab_bos(self._vocab)),
-            eos=self._name_token(llama_cpp.llama_vocab_eos(self._vocab)),
-            is_bos_added=bool(llama_cpp.llama_vocab_get_add_bos(self._vocab)),
-            is_special=self._is_special,
+            vocabulary.bos,
+            vocabulary.eos,
+            vocabulary.is_bos_added,
+            vocabulary.is_one_token,
         )
         template = choose_template(
             config.template,
@@ -193,44 +183,12 @@ class LlamaRunner:
             config.thinking,
         )
         for marker in template.markers:
-            if not self._is_special(marker):
+            if not vocabulary.is_one_token(marker):
                 raise ModelError(
                     f"the model has no token {marker!r}, which the chat template"
                     f" {template.name} needs"
                 )
         return template
-
-    def _is_special(self, text: str) -> bool:
-        return len(self._tokenize_text(text, parse_special=True)) == 1
-
-    def _name_token(self, token: int) -> str:
-        """Return a special token as templates write it; empty if there is none."""
-        if token < 0:
-            return ""
-        return (llama_cpp.llama_vocab_get_text(self._vocab, token) or b"").decode()
-
-    def _tokenize_text(self, text: str, parse_special: bool) -> list[int]:
-        encoded = text.encode()
-        size = len(encoded) + 8
-        while True:
-            buffer = (llama_cpp.llama_token * size)()
-            count = llama_cpp.llama_tokenize(
-                self._vocab, encoded, len(encoded), buffer, size, False, parse_special
-            )
-            if count >= 0:
-                return list(buffer[:count])
-            size = -count
-
-    def _read_piece(self, token: int) -> bytes:
-        size = 64
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            count = llama_cpp.llama_token_to_piece(
-                self._vocab, token, buffer, size, 0, False
-            )
-            if count >= 0:
-                return buffer.raw[:count]
-            size = -count
 
     def _read_metadata(self, key: str) -> str:
         buffer = ctypes.create_string_buffer(256)

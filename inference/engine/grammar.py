@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inference.engine.leash import LeashEnded, leash
 from inference.engine.sampler import MAX_CANDIDATES
+from inference.engine.vocabulary import Vocabulary
 from inference.errors import RequestRejected
 from inference.types import CompletionRequest
 
@@ -49,39 +50,21 @@ _SCHEMA_ERRORS = (
 )
 
 
-class Vocabulary:
-    """A model's tokens, as grammars look at them."""
-
-    def __init__(self, vocab: llama_cpp.llama_vocab_p, num_tokens: int) -> None:
-        self.vocab = vocab
-        self.all_ids = np.arange(num_tokens, dtype=np.int32)
-        # Special tokens have names that a grammar would read as text, and say nothing.
-        self.is_silent = np.fromiter(
-            (
-                llama_cpp.llama_vocab_is_control(vocab, token)
-                and not llama_cpp.llama_vocab_is_eog(vocab, token)
-                for token in range(num_tokens)
-            ),
-            np.bool_,
-            num_tokens,
-        )
-
-
 class LlamaGrammar:
     """One reply's way through a grammar; RequestRejected if that cannot be read."""
 
     def __init__(self, vocabulary: Vocabulary, text: str) -> None:
         _check_text(text)
-        self._vocabulary = vocabulary
+        self._is_silent = vocabulary.find_silent()
         self._sampler = llama_cpp.llama_sampler_init_grammar(
-            vocabulary.vocab, text.encode(), ROOT.encode()
+            vocabulary.pointer, text.encode(), ROOT.encode()
         )
         if not self._sampler:
             raise RequestRejected("the grammar cannot be read, or has no rule `root`")
 
     def allows(self, token: int) -> bool:
         """Return whether `token` may come next; some microseconds."""
-        if self._vocabulary.is_silent[token]:
+        if self._is_silent[token]:
             return False
         logits = self._apply(np.array([token], np.int32), np.zeros(1, np.float32))
         return bool(logits[0] == 0.0)
@@ -98,7 +81,7 @@ class LlamaGrammar:
         result = np.full_like(logits, -np.inf)
         result[likely] = self._apply(likely, logits[likely])
         if np.isneginf(result[likely]).all():
-            result = self._apply(self._vocabulary.all_ids, logits)
+            result = self._apply(np.arange(len(logits), dtype=np.int32), logits)
         if time.thread_time() - started_s > MAX_MASK_S:
             raise RequestRejected("the grammar is too slow: it is too ambiguous")
         return result
@@ -130,7 +113,7 @@ class LlamaGrammar:
             sorted=False,
         )
         llama_cpp.llama_sampler_apply(self._sampler, ctypes.byref(array))
-        candidates["logit"][self._vocabulary.is_silent[ids]] = -np.inf
+        candidates["logit"][self._is_silent[ids]] = -np.inf
         return candidates["logit"]
 
 
