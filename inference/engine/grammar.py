@@ -16,7 +16,7 @@ from llama_cpp.llama_grammar import json_schema_to_gbnf
 from numpy.typing import NDArray
 
 from inference.engine.leash import LeashEnded, leash
-from inference.engine.sampler import MAX_CANDIDATES
+from inference.engine.sampler import MAX_CANDIDATES, find_likeliest
 from inference.engine.vocabulary import Vocabulary
 from inference.errors import RequestRejected
 from inference.types import CompletionRequest
@@ -76,12 +76,11 @@ class LlamaGrammar:
         Raises RequestRejected when that took long: all other replies waited.
         """
         started_s = time.thread_time()
-        num_likely = min(MAX_CANDIDATES, len(logits))
-        likely = np.argpartition(logits, -num_likely)[-num_likely:].astype(np.int32)
+        likely = find_likeliest(logits, MAX_CANDIDATES)
         result = np.full_like(logits, -np.inf)
         result[likely] = self._apply(likely, logits[likely])
         if np.isneginf(result[likely]).all():
-            result = self._apply(np.arange(len(logits), dtype=np.int32), logits)
+            result = self._apply(np.arange(len(logits)), logits)
         if time.thread_time() - started_s > MAX_MASK_S:
             raise RequestRejected("the grammar is too slow: it is too ambiguous")
         return result
@@ -100,7 +99,7 @@ class LlamaGrammar:
         llama_cpp.llama_sampler_free(self._sampler)
 
     def _apply(
-        self, ids: NDArray[np.int32], logits: NDArray[np.float32]
+        self, ids: NDArray[np.integer], logits: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return the logits of tokens, -inf for those that may not come next."""
         candidates = np.empty(len(ids), _CANDIDATE)

@@ -77,7 +77,11 @@ def _draw(
     The kept ones stand in the order of their ids, not of their chances: where two
     chances are nearly equal, rounding that swaps them then changes no choice.
     """
-    ids = _find_candidates(logits, best, params)
+    if params.min_p > 0.0 and params.top_p == 1.0 and not params.top_k:
+        ids = np.flatnonzero(logits >= best + np.log(params.min_p) * params.temperature)
+    else:
+        limit = min(params.top_k or MAX_CANDIDATES, MAX_CANDIDATES)
+        ids = find_likeliest(logits, limit, params.temperature)
     scaled = (logits[ids].astype(np.float64) - best) / params.temperature
     weights = np.exp(scaled)
     if params.top_p < 1.0:
@@ -91,22 +95,19 @@ def _draw(
     return int(ids[np.searchsorted(shares, rng.random(), side="right")])
 
 
-def _find_candidates(
-    logits: NDArray[np.float32], best: float, params: SamplingParams
+def find_likeliest(
+    logits: NDArray[np.float32], limit: int, scale: float = 1.0
 ) -> NDArray[np.intp]:
-    """Return the ids of the likeliest tokens in their order, at most as many as asked.
+    """Return the ids of the likeliest tokens in their order, at most `limit`.
 
-    The likeliest is always among them.
+    The likeliest is always among them; `scale` is that of the logits' differences.
     """
-    limit = min(params.top_k or MAX_CANDIDATES, MAX_CANDIDATES)
-    farthest = -np.log(params.min_p) if params.min_p > 0.0 else np.inf
+    best = logits.max()
     for reach in _REACHES:
-        ids = np.flatnonzero(logits >= best - reach * params.temperature)
+        ids = np.flatnonzero(logits >= best - reach * scale)
         if len(ids) > limit:
             largest = np.argpartition(logits[ids], -limit)[-limit:]
             return np.sort(ids[largest])
-        if reach > farthest and params.top_p == 1.0:
-            break
     return ids
 
 

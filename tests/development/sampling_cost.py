@@ -24,7 +24,7 @@ from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
 from inference.engine.grammar import LlamaGrammar, read_grammar
 from inference.engine.kv_cache import Truncate
-from inference.engine.sampler import Sampler
+from inference.engine.sampler import MAX_CANDIDATES, Sampler
 from inference.engine.scheduler import Step
 from inference.engine.vocabulary import Vocabulary
 from inference.engine.wire import Text
@@ -99,21 +99,20 @@ def measure_grammar() -> Iterable[str]:
         params.vocab_only = True
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         vocabulary = Vocabulary(model)
-    logits = np.random.default_rng(3).normal(size=vocabulary.num_tokens)
-    logits = logits.astype(np.float32)
+    logits = build_logits()[: vocabulary.num_tokens]
     request = CompletionRequest((ChatMessage("user", "?"),), 9, json_schema=SCHEMA)
     text = read_grammar(request)
-    yield f"| schema to grammar | {measure_ms(lambda: read_grammar(request), 20):.2f} |"
-    yield f"| grammar read | {measure_ms(lambda: LlamaGrammar(vocabulary, text), 20):.2f} |"
     grammar = LlamaGrammar(vocabulary, text)
-    brace = vocabulary.tokenize([])
     brace = [t for t in range(vocabulary.num_tokens) if vocabulary.piece_of(t) == b"{"]
+    likely, unlikely = logits.copy(), logits.copy()
+    likely[brace], unlikely[brace] = logits.max() - 3, -99.0
+    read_ms = measure_ms(lambda: read_grammar(request), 20)
+    yield f"| schema to grammar | {read_ms:.2f} |"
+    parse_ms = measure_ms(lambda: LlamaGrammar(vocabulary, text).close(), 20)
+    yield f"| grammar read | {parse_ms:.2f} |"
     yield f"| a token that fits | {measure_ms(lambda: grammar.allows(brace[0])):.3f} |"
-    likely = logits.copy()
-    likely[brace] = 99.0
-    yield f"| the {1024} likeliest masked | {measure_ms(lambda: grammar.mask(likely)):.2f} |"
-    unlikely = logits.copy()
-    unlikely[brace] = -99.0
+    spent_ms = measure_ms(lambda: grammar.mask(likely))
+    yield f"| the {MAX_CANDIDATES} likeliest masked | {spent_ms:.2f} |"
     spent_ms = measure_ms(lambda: grammar.mask(unlikely), 20)
     yield f"| all {vocabulary.num_tokens} masked | {spent_ms:.1f} |"
 

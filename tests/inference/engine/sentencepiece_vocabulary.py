@@ -13,7 +13,8 @@ def write_vocabulary(path, words=WORDS):
     tokens += [("\u2581", NORMAL)]
     tokens += [(mark + word, NORMAL) for word in words for mark in ("", "\u2581")]
     tokens += [("\u2581Hel", NORMAL), ("\u2581He", NORMAL)]
-    texts = list(dict(tokens))
+    kinds = dict(tokens)
+    texts = list(kinds)
     fields = [
         _text("general.architecture", "llama"),
         _text("tokenizer.ggml.model", "llama"),
@@ -22,7 +23,7 @@ def write_vocabulary(path, words=WORDS):
         _array(
             "tokenizer.ggml.token_type",
             5,
-            [struct.pack("<i", dict(tokens)[text]) for text in texts],
+            [struct.pack("<i", kinds[text]) for text in texts],
         ),
     ]
     header = b"GGUF" + struct.pack("<IQQ", 3, 0, len(fields))
