@@ -23,13 +23,15 @@ class Runner(Protocol):
     """A loaded model with its cache. One thread at a time, but for `abort`.
 
     `limit_tokens` is the longest sequence that the model and the cache can hold,
-    `num_cells` the size of the cache.
+    `num_cells` the size of the cache. Unless `can_cut`, what a slot holds can only be
+    continued, copied as a whole, or dropped (kv_cache.py).
     """
 
     model: str
     template: ChatTemplate
     limit_tokens: int
     num_cells: int
+    can_cut: bool
 
     def tokenize(self, segments: Iterable[Segment]) -> list[int]:
         """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inference import errors
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.types import (
     ChatMessage,
     Completion,
@@ -155,6 +155,12 @@ def _decode_refusal(fields: Mapping[str, Any]) -> Refused:
     return Refused(fields["key"], errors.RequestRejected(fields["reason"]))
 
 
+def _decode_load(fields: Mapping[str, Any]) -> Load:
+    values = dict(fields["config"])
+    values["adapters"] = tuple(Adapter(**a) for a in values["adapters"])
+    return Load(EngineConfig(**values))
+
+
 def _decode_submit(fields: Mapping[str, Any]) -> Submit:
     request = dict(fields["request"])
     request["messages"] = tuple(ChatMessage(**m) for m in request["messages"])
@@ -172,7 +178,7 @@ def _decode_finished(fields: Mapping[str, Any]) -> Finished:
 
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Order | Event]] = {
-    "Load": lambda fields: Load(EngineConfig(**fields["config"])),
+    "Load": _decode_load,
     "Submit": _decode_submit,
     "Cancel": lambda fields: Cancel(**fields),
     "Loaded": lambda fields: Loaded(**fields),

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.engine.wire import (
     Cancel,
     EngineStats,
@@ -40,7 +40,11 @@ COMPLETION = Completion(
 
 @pytest.mark.parametrize(
     "order",
-    [Load(EngineConfig("a.gguf", template="gemma")), Submit("1", REQUEST), Cancel("1")],
+    [
+        Load(EngineConfig("a.gguf", template="gemma", adapters=(Adapter("b", 0.5),))),
+        Submit("1", REQUEST),
+        Cancel("1"),
+    ],
 )
 def test_orders_arrive_as_they_were_sent(order):
     line = encode(order)
