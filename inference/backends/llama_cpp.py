@@ -1,14 +1,17 @@
 """A local GGUF model: hands requests over to the engine in its child process."""
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 
 from inference.backends.base import Backend, BackendSettings
+from inference.backends.llama_options import build_config, find_adapters
 from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.host import EngineHost, HostState, Ticket
 from inference.engine.wire import Finished
-from inference.errors import Unavailable
+from inference.errors import ModelError, Unavailable
+from inference.model_files.card import check_adapter, check_model
+from inference.model_files.header import read_header
 from inference.types import (
     CancelToken,
     Completion,
@@ -91,43 +94,15 @@ def _read(ticket: Ticket) -> Generator[StreamItem, None, None]:
         yield Delta(event.text)
 
 
-_INTEGER_OPTIONS = {
-    "num_cells",
-    "max_sequences",
-    "max_retained",
-    "max_waiting",
-    "max_batch_tokens",
-    "max_prefill_tokens",
-    "num_threads",
-    "num_gpu_layers",
-}
-_NUMBERS = {"quote_lean", "quote_doubt", "quote_also_from"}
-_OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes"} | _NUMBERS
-
-
 def check_settings(settings: BackendSettings) -> None:
     """Raise ValueError or OSError unless an engine could be set up like this."""
-    build_config(settings.model, settings.options)
-    with Path(settings.model).open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ValueError(f"{settings.model} is not a GGUF file")
-
-
-def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
-    """Return the engine's set-up of an operator's options; raises ValueError."""
-    known = _INTEGER_OPTIONS | _OTHER_OPTIONS
-    if unknown := set(options) - known:
-        names = ", ".join(sorted(known))
-        raise ValueError(f"unknown options {sorted(unknown)}; there are {names}")
-    for name in _INTEGER_OPTIONS & set(options):
-        value = options[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{name} must be a whole number, not {value!r}")
-    for name in _NUMBERS & set(options):
-        value = options[name]
-        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{name} must be a number from 0, not {value!r}")
-    return EngineConfig(model, **dict(options))  # type: ignore[arg-type]  # checked above
+    config = build_config(settings.model, settings.options)
+    try:
+        check_model(read_header(Path(settings.model)))
+        for path in find_adapters(config):
+            check_adapter(read_header(path))
+    except ModelError as error:
+        raise ValueError(str(error)) from error
 
 
 def build_backend(settings: BackendSettings) -> LlamaCppBackend:
