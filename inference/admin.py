@@ -83,7 +83,13 @@ class BackendAdmin(admin.ModelAdmin):
     list_editable = ["is_enabled", "position"]
     readonly_fields = ["key_state"]
     fieldsets = [
-        (None, {"fields": ["name", "kind", "model", "options"]}),
+        (
+            None,
+            {
+                "fields": ["name", "kind", "model", "options"],
+                "description": "docs/models.md lists all options of llama.cpp.",
+            },
+        ),
         (
             "Access",
             {

@@ -55,7 +55,7 @@ class Backend(models.Model):
         default=dict,
         blank=True,
         help_text="llama.cpp: num_cells, max_sequences, max_waiting, num_threads, "
-        "num_gpu_layers, kv_type_k, kv_type_v, adapters and more, see docs/models.md. "
+        "num_gpu_layers, template, quotes, quote_lean, quote_doubt, quote_also_from. "
         "An API: max_tokens_field, omit, extra_body. Scripted: scripts.",
     )
     is_enabled = models.BooleanField(default=True)

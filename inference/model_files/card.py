@@ -18,7 +18,7 @@ _SILENT = {
 # does not say. From `load_swa_pattern` in llama.cpp's src/models, November 2026.
 _WINDOW_PATTERNS = {
     "gemma2": 2, "gemma3": 6, "gemma3n": 5, "gpt-oss": 2, "cohere2": 4, "exaone4": 4,
-    "olmo2": 4, "llama4": 4,
+    "olmo2": 4, "llama4": 4, "afmoe": 4, "exaone-moe": 4, "plamo3": 8,
 }  # fmt: skip
 
 _SPLIT_NAME = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
