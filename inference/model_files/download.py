@@ -82,6 +82,7 @@ class _Pull:
         self._path = path
         self._on_progress = on_progress
         self._patience = patience
+        self._total: int | None = None
 
     def run(self, sha256: str) -> None:
         """Fetch unless it is there; raises DownloadFailed."""
@@ -120,13 +121,14 @@ class _Pull:
         if facts.tag is None:  # nothing tells whether it is the same file as before
             content.truncate(0)
         digest = _hash(content)
-        self._check_disk(facts, content.tell())
+        self._total = facts.num_bytes
+        self._check_disk(content.tell())
         failures = 0
-        while facts.num_bytes is None or content.tell() < facts.num_bytes:
+        while self._total is None or content.tell() < self._total:
             before = content.tell()
             try:
                 digest = self._read_answer(content, digest, facts)
-                if facts.num_bytes is None:
+                if self._total is None:
                     break
             except ShortAnswer as error:
                 failures = 1 if content.tell() > before else failures + 1
@@ -135,7 +137,7 @@ class _Pull:
                         f"{error}; the same command goes on"
                     ) from error
                 time.sleep(self._patience.pause_s * 2 ** (failures - 1))
-        if facts.num_bytes is not None and content.tell() > facts.num_bytes:
+        if self._total is not None and content.tell() > self._total:
             content.truncate(0)
             raise DownloadFailed(f"{self._path.name} came with more bytes than it has")
         content.flush()
@@ -147,10 +149,8 @@ class _Pull:
         """Append what one answer brings; raises ShortAnswer if it is not all."""
         answer = open_file(self._file, content.tell())
         with answer.response:
-            if answer.facts.tag != facts.tag and None not in {
-                answer.facts.tag,
-                facts.tag,
-            }:
+            tags = {answer.facts.tag, facts.tag} - {None}
+            if len(tags) > 1 and facts.sha256 is not None:
                 raise DownloadFailed(
                     f"{self._path.name} changed on the server just now"
                 )
@@ -158,18 +158,21 @@ class _Pull:
                 content.seek(0)
                 content.truncate()
                 digest = hashlib.sha256()
+            if self._total is None:
+                self._total = answer.facts.num_bytes
+                self._check_disk(content.tell())
             for chunk in _read_chunks(answer):
                 content.write(chunk)
                 digest.update(chunk)
-                self._on_progress(self._path.name, content.tell(), facts.num_bytes)
-        if facts.num_bytes is not None and content.tell() < facts.num_bytes:
+                self._on_progress(self._path.name, content.tell(), self._total)
+        if self._total is not None and content.tell() < self._total:
             raise ShortAnswer("the connection broke")
         return digest
 
-    def _check_disk(self, facts: Facts, num_there: int) -> None:
-        if facts.num_bytes is None:
+    def _check_disk(self, num_there: int) -> None:
+        if self._total is None:
             return
-        missing = facts.num_bytes - num_there
+        missing = self._total - num_there
         free = shutil.disk_usage(self._path.parent).free
         if missing + SPARE_BYTES > free:
             raise DownloadFailed(

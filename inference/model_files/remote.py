@@ -83,7 +83,10 @@ class Answer:
 
 
 def ask_facts(file: RemoteFile) -> Facts:
-    """Return what the server says of a file; raises DownloadFailed."""
+    """Return what the server says of a file; raises DownloadFailed.
+
+    Does not follow to another host: addresses there are signed for reading alone.
+    """
     response, seen = _open(file, "HEAD", {})
     response.close()
     return _read_facts(seen, response.headers, 0)
@@ -121,6 +124,8 @@ def _open(
         if response.status not in _REDIRECTS:
             return response, seen
         target = urllib.parse.urljoin(url, response.headers.get("Location", ""))
+        if method == "HEAD" and _host_of(target) != _host_of(url):
+            return response, seen
         response.close()
         url = _check_redirect(url, target)
     raise DownloadFailed(f"{file.url} is redirected more than {MAX_REDIRECTS} times")
@@ -192,7 +197,8 @@ def _read_facts(seen: Mapping[str, str], headers: HTTPMessage, start: int) -> Fa
     tag = (seen.get("x-linked-etag") or headers.get("ETag") or "").strip('W/"') or None
     length = seen.get("x-linked-size")
     num_bytes = int(length) if length and length.isdigit() else None
-    if num_bytes is None and (headers.get("Content-Length") or "").isdigit():
+    is_content = not headers.get("Location")
+    if num_bytes is None and is_content and headers.get("Content-Length", "").isdigit():
         num_bytes = int(headers["Content-Length"]) + start
     sha256 = tag if tag and _SHA256.fullmatch(tag) else None
     return Facts(num_bytes, sha256, tag)

@@ -60,6 +60,8 @@ class Hub:
         )
 
     def _send_content(self, handler, headers):
+        if handler.command == "HEAD":  # a signed address is for reading alone
+            return self._send(handler, 403)
         content = self.files[handler.path[1:].split("?")[0]]
         start, status, told = 0, 200, {}
         if self.has_ranges and "Range" in headers:
@@ -68,10 +70,9 @@ class Hub:
             told = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         told["Content-Length"] = str(len(content) - start)
         body = content[start:]
-        is_body = handler.command == "GET"
-        if is_body and self.cuts:
+        if self.cuts:
             body = body[: self.cuts.pop(0)]
-        self._send(handler, status, told, body if is_body else b"")
+        return self._send(handler, status, told, body)
 
     def _send(self, handler, status, told=None, body=b""):
         handler.send_response(status)

@@ -93,6 +93,13 @@ def test_begins_again_where_the_server_has_no_ranges(fetch, hub, model):
     assert path.read_bytes() == model
 
 
+def test_a_size_that_is_told_late_is_minded_too(fetch, hub, model):
+    hub.tells_checksum, hub.cuts = False, [100_000]
+    (path,) = fetch()
+    assert path.read_bytes() == model
+    assert hub.ranges() == [None, "bytes=100000-"]
+
+
 def test_mixes_nothing_with_a_file_that_was_replaced(fetch, hub, model):
     hub.cuts = [100_000, 0, 0, 0]
     refuse(fetch, "goes on")
