@@ -266,6 +266,8 @@ class KvCache:
         held = self._slots[slot]
         if len(held.cells) <= length:
             return
+        if not self.can_cut and 0 < length < len(held.tokens):
+            raise RuntimeError(f"slot {slot} cannot be cut back to {length} tokens")
         for cell in held.cells[length:]:
             if held.is_active:
                 self._unpin(cell)

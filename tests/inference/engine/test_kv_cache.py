@@ -171,6 +171,12 @@ class TestStates:
         cache.cancel_reservation(claim.slot)
         assert (cache.take_operations(), cache.num_used) == ((), 3)
 
+    def test_are_never_cut(self):
+        cache = KvCache(16, 4, can_cut=False)
+        claim = fill(cache, [1, 2, 3])
+        with pytest.raises(RuntimeError, match="cannot be cut back to 2"):
+            cache._truncate(claim.slot, 2)
+
     def test_a_snapshot_is_copied_and_stays(self):
         cache = KvCache(16, 4, can_cut=False)
         first = fill(cache, [1, 2])
