@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services services check format imports requirements bench \
-  train-model clean
+.PHONY: run test test-services conformance faults chaos compose-test services check \
+  format imports requirements bench train-model clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
@@ -21,6 +21,25 @@ services:
 # The domain's tests on that Postgres; the tests of `make test` start their own services.
 test-services: $(VENV)/dev.stamp
 	$(BIN)/python deploy/services.py var/services $(BIN)/python -m pytest tests/support
+
+# The Autobahn test suite against the server's options; fetches it into var/autobahn.
+conformance: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.system.conformance.autobahn
+
+# Every fault FAULT_ROUNDS times, and 200 kills: about an hour. See docs/faults.md.
+faults: $(VENV)/dev.stamp
+	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults tests/browser/test_kills.py -m faults
+
+# Faults at random, two or more at once: make chaos SEED=7 MINUTES=10
+SEED ?=
+MINUTES ?= 5
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults.chaos --seed "$(SEED)" --minutes $(MINUTES)
+
+# Builds the images, brings docker-compose.yml up, talks to it, kills and restarts its
+# parts, takes it down. Needs Docker; compiles for minutes at the first run.
+compose-test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/compose -m compose
 
 # Everything that is checked without running the program.
 check: $(VENV)/dev.stamp
@@ -42,6 +61,8 @@ imports: $(VENV)/dev.stamp
 requirements: $(VENV)/dev.stamp
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
+	  --no-header requirements-run.in -c requirements.txt -o requirements-run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements-dev.in -c requirements.txt -o requirements-dev.txt
 

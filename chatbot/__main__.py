@@ -15,10 +15,9 @@ from django.conf import settings
 from django.core.management import call_command
 
 from chatbot.embedded import stop_worker
-from chatbot.starting import check_start
+from chatbot.serving import build_options
+from chatbot.starting import allow_many_sockets, check_start
 
-# Above FRAME_BYTES, which is answered by an error; what is larger still is not read.
-WS_MAX_BYTES = 131072
 ADDRESSES = """
   Shop with the chat   http://localhost:{port}/
   Help articles        http://localhost:{port}/help/
@@ -38,6 +37,7 @@ def main() -> None:
         sys.stdout.write(ADDRESSES.format(port=arguments.port))
         sys.stdout.flush()
     check_start()
+    allow_many_sockets()
     try:
         serve(arguments.host, arguments.port)
     finally:
@@ -55,23 +55,7 @@ def read_arguments() -> argparse.Namespace:
 
 def serve(host: str, port: int) -> None:
     """Run the server; importing the application starts the embedded worker."""
-    uvicorn.run(
-        "chatbot.asgi:application",
-        host=host,
-        port=port,
-        workers=settings.WEB_PROCESSES,
-        lifespan="off",
-        ws="websockets-sansio",
-        ws_max_size=WS_MAX_BYTES,
-        ws_max_queue=8,
-        ws_per_message_deflate=False,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
-        timeout_graceful_shutdown=5,
-        server_header=False,
-        access_log=False,
-        log_level="warning",
-    )
+    uvicorn.run("chatbot.asgi:application", **build_options(host, port))
 
 
 if __name__ == "__main__":

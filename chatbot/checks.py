@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -212,6 +212,32 @@ def check_keys(**_: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+@register(SERVICES, deploy=True)
+def check_commits(**_: Any) -> list[CheckMessage]:
+    """Ask Postgres whether what it has committed survives its death."""
+    if connection.vendor != "postgresql":
+        return []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM pg_settings WHERE setting = 'off' AND name IN"
+                " ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name"
+            )
+            names = [name for (name,) in cursor.fetchall()]
+    except DatabaseError:
+        return []  # check_keys says so
+    if not names:
+        return []
+    return [
+        Warning(
+            f"DATABASE_URL: Postgres has {', '.join(names)} off and may lose messages "
+            "that were acknowledged.",
+            hint="Set them on in postgresql.conf, as they are by default.",
+            id="chatbot.W014",
+        )
+    ]
 
 
 def _read_addresses() -> Sequence[tuple[str, str]]:

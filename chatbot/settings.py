@@ -14,14 +14,25 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environ import FileAwareEnv
+from environ.fileaware_mapping import FileAwareMapping
 from kombu.entity import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
 
-class _Env(FileAwareEnv):  # type: ignore[misc]  # environ has no types
+class _Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no types
+    """Variables, and the files of NAME_FILE without the line end that editors add."""
+
+    def __getitem__(self, key: str) -> str:
+        value: str = super().__getitem__(key)
+        return value.rstrip("\r\n") if self.env.get(f"{key}_FILE") else value
+
+
+class _Env(FileAwareEnv):  # type: ignore[misc]  # as above
     """An environment whose malformed values are named in the error."""
+
+    ENVIRON = _Variables()
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -79,12 +90,12 @@ def _check_fernet_keys(keys: list[str]) -> list[str]:
     return keys
 
 
-def _read_networks(texts: list[str]) -> list[IPv4Network | IPv6Network]:
+def _read_networks(name: str, texts: list[str]) -> list[IPv4Network | IPv6Network]:
     """Return addresses and networks; raises ImproperlyConfigured for anything else."""
     try:
         return [ip_network(text.strip()) for text in texts if text.strip()]
     except ValueError as error:
-        raise ImproperlyConfigured(f"METRICS_ALLOWED: {error}") from error
+        raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
 # Django
@@ -104,7 +115,9 @@ FIELD_ENCRYPTION_KEYS = _check_fernet_keys(
         )
     ]
 )
+DOMAIN = env.str("DOMAIN", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS += [DOMAIN] if DOMAIN else []
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
@@ -173,8 +186,16 @@ elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 3,
         "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s",
-        # a thread that finds no connection free waits for 5 s
-        "pool": {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5.0},
+        # A thread that finds no connection free waits for 5 s. The pool tries for 2 s,
+        # then again with the next thread that asks. By default it goes on for 5 minutes
+        # with doubled pauses: a Postgres that was away for 40 s was found 19 s after
+        # its return, and every thread waited in vain meanwhile.
+        "pool": {
+            "min_size": 1,
+            "max_size": DATABASE_CONNECTIONS,
+            "timeout": 5.0,
+            "reconnect_timeout": 2.0,
+        },
     } | DATABASES["default"].get("OPTIONS", {})
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -202,7 +223,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SECURE = env.bool("HTTPS_ONLY", default=False)
+SESSION_COOKIE_SECURE = env.bool("HTTPS_ONLY", default=False) or bool(DOMAIN)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -223,6 +244,9 @@ CONTENT_SECURITY_POLICY = {
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
+FORWARDED_ALLOW_IPS = _read_networks(
+    "FORWARDED_ALLOW_IPS", env.list("FORWARDED_ALLOW_IPS", default=["127.0.0.1"])
+)
 
 # Between processes. REDIS_URL turns it all on; each may be set alone. In memory it
 # reaches no other process, which is for the embedded worker.
@@ -266,6 +290,7 @@ TURN_DEADLINE_S = env.int("TURN_DEADLINE_S", default=60)
 EMBEDDED_WORKER = env.bool("EMBEDDED_WORKER", default=True)
 WORKER_THREADS = env.int("WORKER_THREADS", default=16)
 SHUTDOWN_GRACE_S = env.float("SHUTDOWN_GRACE_S", default=6.0)
+ALIVE_PATH = env.str("ALIVE_PATH", default="")
 if CELERY_BROKER_URL.startswith("memory:"):
     # at the default polling interval the in-memory broker needs 4.4 s for a job
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"polling_interval": 0.02}
@@ -315,13 +340,16 @@ MESSAGES_PER_MINUTE = env.int("MESSAGES_PER_MINUTE", default=10)
 SESSIONS_PER_HOUR = env.int("SESSIONS_PER_HOUR", default=60)
 SOCKETS_PER_CONVERSATION = env.int("SOCKETS_PER_CONVERSATION", default=8)
 SOCKETS_PER_ADDRESS = env.int("SOCKETS_PER_ADDRESS", default=50)
+WS_PING_S = env.float("WS_PING_S", default=20.0)
 TURN_LEASE_S = env.int("TURN_LEASE_S", default=15)
 REAPER_INTERVAL_S = env.float("REAPER_INTERVAL_S", default=2.0)
 REPLY_MAX_TOKENS = env.int("REPLY_MAX_TOKENS", default=256)
 
 # Metrics for Prometheus: nobody may read them until one of the first two says so.
 
-METRICS_ALLOWED = _read_networks(env.list("METRICS_ALLOWED", default=[]))
+METRICS_ALLOWED = _read_networks(
+    "METRICS_ALLOWED", env.list("METRICS_ALLOWED", default=[])
+)
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
 if PROMETHEUS_MULTIPROC_DIR:

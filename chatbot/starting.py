@@ -1,7 +1,9 @@
 """What every process does before it serves anybody."""
 
 import logging
+import resource
 import sys
+from contextlib import suppress
 
 from django.core.checks import run_checks
 
@@ -9,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 # the groups of checks.py
 SETTINGS, SERVICES = "chat_settings", "chat_services"
+
+_FILES = 65536
 
 
 def check_start() -> None:
@@ -20,3 +24,15 @@ def check_start() -> None:
             logger.warning("%s", message)
     if errors:
         sys.exit("\n".join(map(str, errors)))
+
+
+def allow_many_sockets() -> None:
+    """Raise this process's soft limit of open files: each socket is one.
+
+    Most systems and containers begin with 1,024 and let a process have far more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if wanted > soft != resource.RLIM_INFINITY:
+        with suppress(ValueError, OSError):  # macOS has a lower limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

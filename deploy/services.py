@@ -263,8 +263,9 @@ def main() -> int:
         )
     arguments = read_arguments()
     folder = arguments.folder.resolve()
-    # else the two outlive this process
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Else the two outlive this process: it may have been started with Ctrl-C ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         redis = stack.enter_context(Redis(folder / "redis", arguments.redis_port))
         postgres = stack.enter_context(

@@ -4,6 +4,7 @@ A script is a few lines, one step each:
 
     say <text>         one delta; a JSON string keeps spaces and line breaks
     echo               the words of the last user message, a delta each
+    nonce              a word of letters that is another one in each call
     pause <seconds>    wait; ends early when cancelled
     pace <seconds>     from here on a delta every so often, as a model writes
     hang               wait until cancelled
@@ -17,10 +18,12 @@ counted as words.
 """
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 from inference import errors
 from inference.backends.base import Backend, BackendSettings
@@ -114,6 +117,8 @@ class _Performance:
     def __init__(self, request: CompletionRequest, cancel: CancelToken) -> None:
         self._request = request
         self._cancel = cancel
+        # no digits, which the chat would take for an invented number
+        self._nonce = "".join(secrets.choice(ascii_lowercase) for _ in range(12))
         self._num_words = 0
         self._reason: FinishReason | None = None
         self._interval_s = 0.0
@@ -159,6 +164,9 @@ class _Performance:
         first, *rest = self._request.messages[-1].content.split() or ["(nothing)"]
         return [first, *(f" {word}" for word in rest)]
 
+    def nonce(self, _: str) -> Sequence[str]:
+        return [f" {self._nonce} "]
+
     def pause(self, seconds: str) -> Sequence[str]:
         if self._cancel.wait(float(seconds)):
             self._reason = FinishReason.CANCELLED
@@ -194,6 +202,7 @@ class _Performance:
 _VERBS: dict[str, Callable[[_Performance, str], Sequence[str]]] = {
     "say": _Performance.say,
     ECHO: _Performance.echo,
+    "nonce": _Performance.nonce,
     "pause": _Performance.pause,
     "pace": _Performance.pace,
     "hang": _Performance.hang,

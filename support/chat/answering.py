@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from inference import registry
 from inference.errors import NoBackendLeft
@@ -22,6 +23,7 @@ from inference.types import (
 )
 from support.chat import events, prompts, turns
 from support.chat.ledger import Ledger
+from support.chat.patience import outlast
 from support.chat.reply_buffer import read_reply
 from support.chat.reply_writer import ReplyWriter, TurnLost
 from support.chat.threads import give_back_connection
@@ -67,7 +69,8 @@ def produce(turn_id: UUID) -> UUID | None:
         logger.info("turn=%s attempt=%d lost", turn.id, turn.attempt)
         return None
     except Exception:
-        turns.release(turn)
+        with suppress(DatabaseError):  # its lease runs out, then
+            turns.release(turn)
         raise
     return turns.next_queued(turn.conversation_id)
 
@@ -93,14 +96,19 @@ def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
         turns.hand_over(turn)
     else:
         # by the visitor, or by losing the lease
-        turns.finish(turn, _stopped_reply(turn, writer.text, question.passages))
+        _end(turn, _stopped_reply(turn, writer.text, question.passages))
 
 
 def _apologise(turn: Turn, why: str, passages: Sequence[RetrievedPassage]) -> None:
     logger.warning("turn=%s failed: %s", turn.id, why)
     used = build_used_passages(turn, "", passages)
     failed = turns.Reply(TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, why, used)
-    turns.finish(turn, failed)
+    _end(turn, failed)
+
+
+def _end(turn: Turn, reply: turns.Reply) -> None:
+    """Store what becomes of a turn, as soon as there is a database."""
+    outlast(lambda: turns.finish(turn, reply))
 
 
 def build_question(turn: Turn) -> Question:
@@ -132,7 +140,7 @@ def _stream(
     stream = registry.route(
         request,
         cancel,
-        ledger.close,
+        lambda report: outlast(lambda: ledger.close(report)),
         total_s=settings.TURN_DEADLINE_S,
         only=Queue(turn.queue) if turn.queue else None,
     )
@@ -183,7 +191,7 @@ def _finish_answered(turn: Turn, question: Question, writer: ReplyWriter) -> Non
         writer.reset()
         content, notice = UNSURE, Notice.REPLY_UNSURE
     used = build_used_passages(turn, "" if notice else content, question.passages)
-    turns.finish(turn, turns.Reply(TurnState.ANSWERED, content, notice, used=used))
+    _end(turn, turns.Reply(TurnState.ANSWERED, content, notice, used=used))
 
 
 def is_invented(content: str, question: Question) -> bool:

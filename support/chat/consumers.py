@@ -7,25 +7,22 @@ goes through it, so nothing is sent twice or left out, however many events are l
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from channels.consumer import get_handler_name
-from channels.exceptions import StopConsumer
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from support.chat import events, frames, rate_limits, selectors, services, visitors
+from support.chat.bounded_socket import BoundedSocket
 from support.chat.cursor import Cursor, ShownReply
 from support.chat.events import Frame
 from support.chat.frames import CloseCode
-from support.chat.sockets import sockets
+from support.chat.sockets import CountedSocket
 from support.chat.threads import in_thread
 from support.chat.visitors import Claims
 
@@ -33,40 +30,18 @@ logger = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 1.0
-SEND_TIMEOUT_S = 10.0
 _POLLS_BETWEEN_SUBSCRIPTIONS = 30
 _MAX_REFUSED_FRAMES = 30
 
 
-class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+class WidgetConsumer(BoundedSocket):
     """One socket of one visitor."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve the socket, and leave nothing behind however that ends.
-
-        Channels calls `disconnect` only for a goodbye, not after an exception, and a
-        tab that is closed while a frame is on its way is an exception.
-        """
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self._claims: Claims | None = None
-        self._counted: list[str] = []
-        self._has_left = False
-        self._tasks: list[asyncio.Task[None]] = []
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._leave()
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Handle a frame or an event on the event loop alone.
-
-        Channels has old database connections closed before each, in the one thread
-        that asks the database: every delta then waits for the queries of all sockets.
-        `in_thread` gives them back itself, before and after its call.
-        """
-        handle = getattr(self, get_handler_name(message), None)
-        if handle is None:
-            raise ValueError(f"No handler for message type {message['type']}")
-        await handle(message)
+        self._counted = CountedSocket()
+        self._welcoming: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         """Accept; everything else waits for the hello."""
@@ -78,18 +53,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._sending = asyncio.Lock()
         self._address = rate_limits.address_key(self.scope.get("client"))
         await self.accept()
-        key = f"address:{self._address}"
-        if not await self._count(key, settings.SOCKETS_PER_ADDRESS):
+        key, limit = f"address:{self._address}", settings.SOCKETS_PER_ADDRESS
+        if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return
-        self._tasks.append(asyncio.create_task(self._await_hello()))
+        self.begin(self._await_hello())
 
-    async def _leave(self) -> None:
-        """Leave the group, end the tasks; what the worker does goes on."""
-        for task in self._tasks:
-            task.cancel()
-        self._has_left = True
-        self._give_back()
+    async def leave(self) -> None:
+        """Leave the group; what the worker does goes on."""
+        self._counted.give_back()
         if self._claims is not None:
             group = events.group_name(self._claims.conversation_id)
             await self.channel_layer.group_discard(group, self.channel_name)
@@ -98,6 +70,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
         """Handle one frame; a bad one is answered by an error and harms nothing."""
+        if self.is_closed:  # it was on its way, maybe in the same packet
+            return
         try:
             self._allowance.check()
             await self._handle(frames.read_frame(text_data, settings.FRAME_BYTES))
@@ -109,12 +83,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             )
             if self._allowance.num_refused > _MAX_REFUSED_FRAMES:
                 await self.close(CloseCode.TOO_MANY)
-        except frames.FrameTooBig:
-            limit = settings.FRAME_BYTES
-            await self._refuse("too_big", f"A frame can have {limit} bytes.")
-        except DatabaseError:
-            logger.exception("a frame could not be handled")
-            await self._refuse("unavailable", "Try again in a moment.")
+        except frames.FrameTooBig as error:
+            await self._refuse("too_big", str(error))
+        except DatabaseError as error:
+            await self._put_off(error)
 
     async def conversation_event(self, event: dict[str, Any]) -> None:
         """Pass on an event, if the client does not have it already."""
@@ -128,13 +100,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     # Frames in
 
     async def _handle(self, frame: frames.ClientFrame) -> None:
+        if self._welcoming is not None:
+            await asyncio.wait([self._welcoming])
         if isinstance(frame, frames.Hello):
-            async with self._greeting:
-                await self._greet(frame)
+            # not awaited here: who leaves meanwhile is heard, and needs no answer
+            self._welcoming = self.begin(self._welcome(frame))
         elif isinstance(frame, frames.Token):
             await self._renew(frame.token)
         elif isinstance(frame, frames.Ping):
-            await self._send({"type": "pong"})
+            await self.send_frame({"type": "pong"})
         elif self._claims is None:
             await self.close(CloseCode.UNAUTHENTICATED)
         elif self._claims.is_expired:
@@ -155,9 +129,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             await self._refuse("rate_limited", str(error), frame, error.retry_after_ms)
         except ObjectDoesNotExist:
             await self._refuse("not_found", "There is no such thing here.", frame)
-        except DatabaseError:
-            logger.exception("a frame could not be stored")
-            await self._refuse("unavailable", "Try again in a moment.", frame)
+        except DatabaseError as error:
+            await self._put_off(error, frame)
 
     async def _send_message(self, frame: frames.Send, conversation_id: UUID) -> None:
         accepted = await in_thread(services.post_message)(
@@ -165,7 +138,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         )
         # from here on the poll looks after it, whatever becomes of the events
         self._cursor.expect(str(accepted.turn.id))
-        await self._send(
+        await self.send_frame(
             {
                 "type": "ack",
                 "client_id": frame.client_id,
@@ -188,7 +161,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _show_history(self, frame: frames.History, conversation_id: UUID) -> None:
         read = in_thread(selectors.history_frame)
-        await self._send(await read(conversation_id, frame.before_seq))
+        await self.send_frame(await read(conversation_id, frame.before_seq))
 
     # Getting in
 
@@ -197,6 +170,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         async with self._greeting:  # it came, and the database has much to do
             if self._claims is None:
                 await self.close(CloseCode.UNAUTHENTICATED)
+
+    async def _welcome(self, hello: frames.Hello) -> None:
+        """Greet; a client that can be shown nothing now is to come back later."""
+        try:
+            async with self._greeting:
+                await self._greet(hello)
+        except DatabaseError as error:
+            await self._put_off(error)
+            await self.close(CloseCode.OVERLOADED)
 
     async def _greet(self, hello: frames.Hello) -> None:
         if hello.protocol != frames.PROTOCOL:
@@ -211,7 +193,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if is_first:
             # subscribe, then read, then apply: nothing falls between
             await self._subscribe(conversation_id)
-            self._tasks.append(asyncio.create_task(self._poll(conversation_id)))
+            self.begin(self._poll(conversation_id))
         async with self._sending:
             await self._replay(hello, conversation_id)
 
@@ -244,7 +226,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
                 await self.close(CloseCode.UNAUTHENTICATED)
             return claims if is_same else None
         key = f"conversation:{claims.conversation_id}"
-        if not await self._count(key, settings.SOCKETS_PER_CONVERSATION):
+        limit = settings.SOCKETS_PER_CONVERSATION
+        if not await asyncio.to_thread(self._counted.take, key, limit):
             await self.close(CloseCode.TOO_MANY)
             return None
         return claims
@@ -257,7 +240,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         turn = str(hello.turn) if hello.turn else ""
         reply = ShownReply(turn, hello.attempt, hello.offset)
         self._cursor = Cursor(progress.status, reply)
-        await self._send(
+        await self.send_frame(
             {
                 "type": "welcome",
                 "protocol": frames.PROTOCOL,
@@ -269,7 +252,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             }
         )
         await self._send_all(self._cursor.catch_up(progress))
-        await self._send({"type": "replay_done"})
+        await self.send_frame({"type": "replay_done"})
 
     # Events out; whoever calls these holds `_sending`
 
@@ -320,7 +303,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _send_all(self, sent: list[Frame]) -> None:
         for frame in sent:
-            await self._send(frame)
+            await self.send_frame(frame)
 
     async def _refuse(
         self,
@@ -334,40 +317,15 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             error["client_id"] = frame.client_id
         if retry_after_ms is not None:
             error["retry_after_ms"] = retry_after_ms
-        await self._send(error)
+        await self.send_frame(error)
 
-    async def _send(self, frame: Frame) -> None:
-        """Send a frame; a client that does not read for 10 s is let go."""
-        text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-        # not `wait_for`: on Python 3.11 it loses a cancel that comes as the send ends,
-        # and the poll of a closed tab would go on
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self.send(text_data=text)
-        except TimeoutError:
-            # the close waits for the full buffer too, so it is not waited for long
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self.close(CloseCode.SLOW)
-            raise StopConsumer from None
-
-    async def _count(self, key: str, limit: int) -> bool:
-        """Count this socket under a key; return whether there is room for it."""
-        return await in_thread(self._take)(key, limit)
-
-    def _take(self, key: str, limit: int) -> bool:
-        is_counted = sockets.take(key, limit)
-        if is_counted:
-            self._counted.append(key)
-        if self._has_left:  # while this thread was counting
-            self._give_back()
-        return is_counted
-
-    def _give_back(self) -> None:
-        """Give back each key once, whichever thread comes first."""
-        with contextlib.suppress(IndexError):
-            while True:
-                sockets.give_back(self._counted.pop())
+    async def _put_off(
+        self, error: DatabaseError, frame: frames.ClientFrame | None = None
+    ) -> None:
+        """Say that this cannot be done now; a database that is away needs no trace."""
+        is_gone = isinstance(error, OperationalError)
+        logger.error("a frame is put off: %s", error, exc_info=not is_gone)
+        await self._refuse("unavailable", "Try again in a moment.", frame)
 
 
 _ACTIONS: dict[type, Callable[..., Awaitable[None]]] = {

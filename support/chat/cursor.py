@@ -56,7 +56,7 @@ class Cursor:
         if kind == "delta":
             return self._forward_delta(frame)
         if kind in ("turn", "reset"):
-            return self._begin(frame)
+            return None if self._is_out_of_line(frame) else self._begin(frame)
         if kind == "status":
             self._status = str(frame["status"])
         return [frame]
@@ -93,6 +93,16 @@ class Cursor:
             return []
         reply.offset += len(frame["text"])
         return [frame]
+
+    def _is_out_of_line(self, frame: Any) -> bool:
+        """Return whether a turn is said to run while another one's reply is shown.
+
+        Either that one's end was lost, or this is an old event that was held up: to
+        follow it would be to forget what the client shows.
+        """
+        shown = self._reply.turn
+        is_another = bool(frame["attempt"]) and frame["turn"] != shown
+        return is_another and shown in self._open_turns
 
     def _begin(self, frame: Any) -> list[Frame]:
         """Return what to send when a turn waits, runs, or begins again."""

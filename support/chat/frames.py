@@ -15,6 +15,7 @@ _MAX_INTEGER = 2**31 - 1
 class CloseCode(IntEnum):
     """Why the server closes a socket; docs/protocol.md says what a client does."""
 
+    OVERLOADED = 1013
     PROTOCOL = 4400
     UNAUTHENTICATED = 4401
     ORIGIN = 4403
@@ -101,7 +102,7 @@ def read_frame(text: str | None, max_bytes: int) -> ClientFrame:
     if text is None:
         raise BadFrame("Frames are text, not binary.")
     if len(text.encode("utf-8", "surrogatepass")) > max_bytes:
-        raise FrameTooBig
+        raise FrameTooBig(f"A frame can have {max_bytes} bytes.")
     return parse_frame(text)
 
 

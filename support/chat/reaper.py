@@ -5,13 +5,15 @@ and a job that is published twice is claimed once.
 """
 
 import logging
+import os
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections, connection
-from django.db.models import Exists, OuterRef, Q
+from django.db import OperationalError, close_old_connections, connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from support.chat import events, turns
@@ -25,12 +27,14 @@ _UNHEARD_S = 3.0
 _BATCH = 100
 
 
-def reap() -> list[UUID]:
+def reap(*, was_away: bool = False) -> list[UUID]:
     """Rescue the turns that need it and return them.
 
     Queued ones whose job is older than 3 s are published again, unless they wait for
     an earlier question; running ones whose lease ran out likewise, or fail in the
-    open after `turns.MAX_CLAIMS` claims.
+    open after `turns.MAX_CLAIMS` claims. Of those with one try left, one at a time.
+    With `was_away` the database has just come back, and workers that live get a round
+    to extend their leases first.
     """
     now = timezone.now()
     unheard = Q(
@@ -42,12 +46,24 @@ def reap() -> list[UUID]:
         state__in=OPEN_STATES,
         question__seq__lt=OuterRef("question__seq"),
     )
-    found = Turn.objects.filter(unheard | abandoned).exclude(Exists(earlier))
-    return [
-        turn.id
-        for turn in found.order_by("published_at")[:_BATCH]
-        if _is_due(turn) and _try_rescue(turn)
-    ]
+    wanted = unheard if was_away else unheard | abandoned
+    found = Turn.objects.filter(wanted).exclude(Exists(earlier))
+    found = found.order_by("published_at", "pk")
+    due = list(filter(_is_due, found.exclude(num_claims=turns.LAST_TRY)[:_BATCH]))
+    due += _choose_last_try(found)
+    return [turn.id for turn in due if _try_rescue(turn)]
+
+
+def _choose_last_try(found: QuerySet[Turn]) -> list[Turn]:
+    """Return the turn whose last try may come now, if there is one.
+
+    Several reapers choose the same, and one of them wins it.
+    """
+    suspects = found.filter(num_claims=turns.LAST_TRY)[:_BATCH]
+    due = list(filter(_is_due, suspects))[:1]
+    if due and turns.is_last_try_under_way(timedelta(seconds=_UNHEARD_S)):
+        return []
+    return due
 
 
 def _is_due(turn: Turn) -> bool:
@@ -103,7 +119,11 @@ def _ring_for_next(turn: Turn) -> bool:
 
 
 class Reaper:
-    """The thread that reaps every `REAPER_INTERVAL_S`, the first time at once."""
+    """The thread that reaps every `REAPER_INTERVAL_S`, the first time at once.
+
+    Each round touches `ALIVE_PATH`, once that is there. A round ends whatever becomes
+    of Redis and the database, so a file that grows old means that the worker hangs.
+    """
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
@@ -119,14 +139,26 @@ class Reaper:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
+        was_away = False
         while True:
             try:
-                reap()
+                reap(was_away=was_away)
+                was_away = False
+            except OperationalError as error:
+                was_away = True
+                logger.error("the reaper could not look: %s", error)
             except Exception:
                 # the edge of a thread: the next round is the remedy
                 logger.exception("the reaper could not look")
             finally:
                 close_old_connections()
+                _touch_alive_file()
             if self._stopping.wait(settings.REAPER_INTERVAL_S):
                 break
         connection.close()
+
+
+def _touch_alive_file() -> None:
+    if settings.ALIVE_PATH:
+        with suppress(OSError):  # it is made when the worker takes jobs
+            os.utime(settings.ALIVE_PATH)

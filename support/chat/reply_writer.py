@@ -1,15 +1,20 @@
 """Writes a reply as it grows: buffer, checkpoint and events, by character offset."""
 
+import logging
 import threading
 from time import monotonic
 from typing import Self
 
 from django.conf import settings
+from django.db import close_old_connections
 
 from support.chat import events, turns
+from support.chat.patience import GONE, outlast
 from support.chat.reply_buffer import reply_buffer
 from support.chat.threads import give_back_connection
 from support.models import Turn
+
+logger = logging.getLogger(__name__)
 
 # Text is collected for so long, and a process flushes so many texts a second at most:
 # above 40 replies at once each is written in larger pieces, up to the longest.
@@ -17,6 +22,8 @@ _FLUSH_INTERVAL_S = 0.04
 _FLUSHES_PER_S = 1000
 _LONGEST_INTERVAL_S = 0.15
 _CHECKPOINT_INTERVAL_S = 1.0
+# a try takes 5 s, in which no text comes
+_CHECKPOINT_PAUSE_S = 10.0
 
 
 def flush_interval_s(num_replies: int) -> float:
@@ -74,8 +81,18 @@ class ReplyWriter:
             self.flush()
         if now_s - self._saved_s >= _CHECKPOINT_INTERVAL_S:
             self._saved_s = now_s
+            self._save()
+
+    def _save(self) -> None:
+        """Keep the text so far; without a database the reply goes on unsaved."""
+        try:
             is_ours = turns.save_checkpoint(self._turn, self._written)
             give_back_connection()
+        except GONE as error:
+            logger.warning("turn=%s is not saved: %s", self._turn.id, error)
+            close_old_connections()
+            self._saved_s = monotonic() + _CHECKPOINT_PAUSE_S
+        else:
             if not is_ours:
                 raise TurnLost
 
@@ -101,7 +118,7 @@ class ReplyWriter:
 
     def reset(self) -> None:
         """Void the text in the open: what comes next is a new attempt at offset 0."""
-        if not turns.begin_again(self._turn):
+        if not outlast(lambda: turns.begin_again(self._turn)):
             raise TurnLost
         self._written, self._flushed_s = "", float("-inf")
         self._waiting.clear()

@@ -5,6 +5,7 @@ itself unless it is renewed.
 """
 
 import atexit
+import contextlib
 import logging
 import threading
 from collections import Counter
@@ -210,3 +211,30 @@ def build_socket_count(url: str) -> SocketCount:
 
 
 sockets = build_socket_count(settings.RATE_LIMIT_STORAGE_URL)
+
+
+class CountedSocket:
+    """One socket and the keys that it is counted under; each is given back once."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._has_left = False
+
+    def take(self, key: str, limit: int) -> bool:
+        """Count the socket under a key; return whether there is room for it.
+
+        Asks Redis: call it from a thread that may wait. The socket may leave meanwhile.
+        """
+        is_counted = sockets.take(key, limit)
+        if is_counted:
+            self._keys.append(key)
+        if self._has_left:
+            self.give_back()
+        return is_counted
+
+    def give_back(self) -> None:
+        """Count the socket no more, whichever thread comes first."""
+        self._has_left = True
+        with contextlib.suppress(IndexError):
+            while True:
+                sockets.give_back(self._keys.pop())

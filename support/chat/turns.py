@@ -37,6 +37,8 @@ from support.models import (
 )
 
 MAX_CLAIMS = 3
+# claims after which a turn's last try comes: it runs while no other's does
+LAST_TRY = MAX_CLAIMS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ def claim(turn_id: UUID) -> Turn | None:
     Refuses while an earlier question of the conversation is open, so that answers
     come in the order of the questions. Marks calls of earlier workers as lost. Two
     queries, three for a turn that had another worker.
+
+    A turn that lost two workers may be what they died of, or only have been beside it.
+    To tell, last tries run one at a time.
     """
     now = timezone.now()
     everything = Turn.objects.select_related("question", "conversation__site")
@@ -84,9 +89,12 @@ def claim(turn_id: UUID) -> Turn | None:
     unchanged = {
         name: getattr(turn, name) for name in ("attempt", "num_claims", "queue")
     }
-    claimed = Turn.objects.filter(
+    free = Turn.objects.filter(
         is_free, ~Exists(_earlier_open(turn)), pk=turn_id, **unchanged
-    ).update(**changes)
+    )
+    if turn.num_claims >= LAST_TRY:
+        free = free.exclude(Exists(_running_last_tries(now)))
+    claimed = free.update(**changes)
     if not claimed:
         return None
     for name, value in changes.items():
@@ -95,6 +103,22 @@ def claim(turn_id: UUID) -> Turn | None:
         close_lost_calls(turn_id)
     reply_buffer.start(turn.id, turn.attempt)
     return turn
+
+
+def _running_last_tries(now: datetime) -> QuerySet[Turn]:
+    return Turn.objects.filter(
+        state=TurnState.RUNNING, num_claims__gt=LAST_TRY, lease_until__gt=now
+    )
+
+
+def is_last_try_under_way(rung_within: timedelta) -> bool:
+    """Return whether some turn's last try runs, or was just rung for. One query."""
+    now = timezone.now()
+    is_rung_for = Q(
+        state__in=OPEN_STATES, num_claims=LAST_TRY, published_at__gt=now - rung_within
+    )
+    running = _running_last_tries(now)
+    return (running | Turn.objects.filter(is_rung_for)).exists()
 
 
 def close_lost_calls(turn_id: UUID) -> None:

@@ -1,6 +1,7 @@
 """HTTP of the widget: its script, a site's public texts, and sessions."""
 
 import json
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
@@ -19,6 +21,10 @@ from django.views.decorators.http import (
 
 from support.chat import rate_limits, visitors
 from support.models import Site
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_MS = 3000
 
 
 class RequestRefused(Exception):  # noqa: N818 - says what happened
@@ -55,15 +61,7 @@ def for_sites(
             response["Access-Control-Max-Age"] = "600"
             response["Access-Control-Allow-Origin"] = origin or "null"
             return response
-        try:
-            response = view(request)
-        except RequestRefused as refused:
-            response = _error(refused.status, refused.code, str(refused))
-        except rate_limits.RateLimited as error:
-            response = _error(
-                429, "rate_limited", str(error), retry_after_ms=error.retry_after_ms
-            )
-            response["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+        response = _answer(view, request)
         if origin:
             # whoever may not use the site got an error above, and may read it
             response["Access-Control-Allow-Origin"] = origin
@@ -72,6 +70,28 @@ def for_sites(
         return response
 
     return wrapped
+
+
+def _answer(
+    view: Callable[[HttpRequest], HttpResponse], request: HttpRequest
+) -> HttpResponse:
+    """Return the view's response, or what was wrong."""
+    try:
+        return view(request)
+    except RequestRefused as refused:
+        return _error(refused.status, refused.code, str(refused))
+    except rate_limits.RateLimited as error:
+        return _try_again(429, "rate_limited", str(error), error.retry_after_ms)
+    except DatabaseError as error:
+        is_gone = isinstance(error, OperationalError)
+        logger.error("%s: %s", request.path, error, exc_info=not is_gone)
+        return _try_again(503, "unavailable", "Try again in a moment.", RETRY_AFTER_MS)
+
+
+def _try_again(status: int, code: str, message: str, after_ms: int) -> JsonResponse:
+    response = _error(status, code, message, retry_after_ms=after_ms)
+    response["Retry-After"] = str(-(-after_ms // 1000))
+    return response
 
 
 def find_site(request: HttpRequest, key: object) -> Site:

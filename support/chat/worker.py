@@ -1,7 +1,10 @@
 """What runs in every worker beside its tasks: the reaper, and loaded backends."""
 
 import logging
+import os
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -11,11 +14,13 @@ from django.db import DatabaseError
 from inference import registry
 from inference.models import Queue
 from support.chat.reaper import Reaper
-from support.chat.tasks import doorbell
+from support.chat.tasks import doorbell, queue_turn
 from support.chat.watch import watch
 
 logger = logging.getLogger(__name__)
 
+# after the grace for replies: what has not ended by then hangs
+_HAND_OVER_S = 3.0
 # how the worker inside the web process ends
 EMBEDDED = "embedded"
 
@@ -35,6 +40,8 @@ def start(sender: Any, **_: object) -> None:
         registry.warm_up()
     except DatabaseError:
         logger.exception("the backends could not be loaded; each reply will try again")
+    if settings.ALIVE_PATH:
+        Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))
 
 
@@ -46,9 +53,27 @@ def hand_over(how: str, **_: object) -> None:
     signal handler: it may take no lock.
     """
     grace_s = 0.0 if how == EMBEDDED else settings.SHUTDOWN_GRACE_S
-    timer = threading.Timer(grace_s, watch.leave)
+    _call_later(grace_s, watch.leave)
+    if how != EMBEDDED:
+        _call_later(grace_s + _HAND_OVER_S, _end_now)
+
+
+def _call_later(seconds: float, function: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
+
+
+def _end_now() -> None:
+    """End this process though a thread hangs, for which Celery would wait for ever."""
+    try:
+        for turn in watch.give_back():
+            logger.error("turn=%s hangs and is handed over", turn.id)
+            queue_turn(turn.id)
+        doorbell.wait(1.0)
+        registry.close()
+    finally:
+        os._exit(1)
 
 
 @worker_shutdown.connect

@@ -1,5 +1,9 @@
 """What stops a start, and what is only unwise; each names the setting to change."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
@@ -123,6 +127,17 @@ class TestRedis:
     def test_one_that_is_not_there_does_not_stop_the_start(self, settings):
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
         assert self.find() == ["chatbot.W008"]
+
+
+def test_a_postgres_that_loses_commits_is_unwise(postgres_url):
+    """The tests' own is one: it does not wait for the disk."""
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        env=os.environ | {"DATABASE_URL": postgres_url},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "chatbot.W014" in checked.stderr
+    assert "fsync, full_page_writes, synchronous_commit off" in checked.stderr
 
 
 @pytest.mark.django_db

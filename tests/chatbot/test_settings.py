@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,33 @@ def test_what_is_empty_is_explained_or_empty_in_the_readme(defaults, rows):
 def test_every_setting_says_what_it_means_in_the_readme():
     meanings = read_rows("README.md", r"^\| `([A-Z_]+)` \|.*\| (.*?) ?\|$")
     assert all(meanings.values())
+
+
+def read_settings(monkeypatch, **variables: str) -> dict:
+    """Return what settings.py makes of an environment."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(ROOT / "chatbot/settings.py"))
+
+
+def test_a_domain_is_an_allowed_host_with_cookies_over_https_only(monkeypatch):
+    read = read_settings(monkeypatch, DOMAIN="chat.example.com")
+    assert read["ALLOWED_HOSTS"][-1] == "chat.example.com"
+    assert read["SESSION_COOKIE_SECURE"]
+    assert read["CSRF_COOKIE_SECURE"]
+
+
+def test_without_a_domain_cookies_work_over_plain_http(monkeypatch):
+    assert not read_settings(monkeypatch)["SESSION_COOKIE_SECURE"]
+
+
+def test_a_proxy_that_is_no_address_stops_the_start(monkeypatch):
+    with pytest.raises(ImproperlyConfigured, match=r"FORWARDED_ALLOW_IPS: .*proxy"):
+        read_settings(monkeypatch, FORWARDED_ALLOW_IPS="10.0.0.1,proxy")
+
+
+def test_the_line_end_of_a_secret_file_is_not_part_of_the_secret(monkeypatch, tmp_path):
+    (tmp_path / "redis_url").write_text("redis://redis:6379/0\n")
+    path = str(tmp_path / "redis_url")
+    read = read_settings(monkeypatch, REDIS_URL_FILE=path)
+    assert read["REDIS_URL"] == "redis://redis:6379/0"

@@ -67,10 +67,13 @@ def test_a_command_that_is_none_is_said_without_a_trace(command):
 def test_nothing_is_left_when_it_is_told_to_end(command, ports, number):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith(b"REDIS_URL"):
-                break
-        assert all(map(is_taken, ports))
-        process.send_signal(number)
-        assert process.wait(20) == 130
+        try:
+            for line in process.stdout:
+                if line.startswith(b"REDIS_URL"):
+                    break
+            assert all(map(is_taken, ports))
+            process.send_signal(number)
+            assert process.wait(20) == 130
+        finally:
+            process.kill()
     assert not any(map(is_taken, ports))

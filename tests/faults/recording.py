@@ -56,8 +56,13 @@ def read_stored(server: Server, conversation: str) -> Stored:
     messages = []
     for row in server.execute(_MESSAGES, key):
         message = dict(zip(fields, row, strict=True))
-        message["id"] = str(UUID(message["id"]))
-        message["turn"] = message["turn"] and str(UUID(message["turn"]))
+        message["id"] = _write_id(message["id"])
+        message["turn"] = message["turn"] and _write_id(message["turn"])
         messages.append(message)
     turns = server.execute(_OPEN_TURNS, key)
-    return Stored(conversation, messages, frozenset(str(UUID(t)) for (t,) in turns))
+    return Stored(conversation, messages, frozenset(_write_id(t) for (t,) in turns))
+
+
+def _write_id(stored: object) -> str:
+    """Return an id as frames have it: SQLite stores 32 digits, Postgres a UUID."""
+    return str(UUID(str(stored)))

@@ -59,6 +59,12 @@ class Stack(Server):
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(statement).fetchall()
 
+    def execute(self, statement: str, *values: object) -> list[tuple]:
+        """Run SQL with `?` for values on the server's database."""
+        with psycopg.connect(self.database_url) as connection:
+            done = connection.execute(statement.replace("?", "%s"), values)
+            return done.fetchall() if done.description else []
+
     def start_worker(self, queues: str = "local,cloud") -> subprocess.Popen:
         """Start a worker as docs/operations.md says; return when it is ready."""
         ready = self._count_ready()

@@ -194,6 +194,24 @@ def test_redis_that_comes_back_empty_costs_a_pause(stack, visitor, redis):
     one.check_views()
 
 
+def test_a_redis_that_fails_over_ends_no_worker(stack, visitor, redis):
+    stack.use_scripts(slow(0.05))
+    stack.start()
+    worker = stack.start_worker()
+    one = visitor()
+    one.ask("first")
+    one.receive_until("delta", 60)
+    with Redis.from_url(redis.url) as client:
+        client.replicaof("127.0.0.1", "1")  # read-only from here on
+        one.ask("second", "client-without-redis")
+        one.receive_until("ack", 5)
+        client.client_kill_filter(_type="normal", skipme=True)
+        client.replicaof("NO", "ONE")
+    one.receive_outcomes(2, 60)
+    one.check_views()
+    assert worker.poll() is None
+
+
 def test_two_web_processes_show_one_conversation_and_count_together(stack, visitor):
     stack.settings["SOCKETS_PER_CONVERSATION"] = "2"
     stack.use_scripts(slow(0.02, "some words"))

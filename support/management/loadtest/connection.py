@@ -17,6 +17,7 @@ from support.management.loadtest.screen import Frame
 from support.management.loadtest.site import Refused
 
 _OPEN_S = 10.0
+_LONGER_PAUSE_S = 5.0
 _REFUSALS = {
     4400: "The server speaks another version of the protocol.",
     4403: "The site refuses the origin {origin}: add it to the site's origins in the "
@@ -27,7 +28,24 @@ _REFUSALS = {
 
 
 class SocketLost(Exception):  # noqa: N818 - says what happened
-    """The socket is gone or did not open; a client would try again."""
+    """The socket is gone or did not open; a client would try again.
+
+    `code` is the server's close code, None where it sent none.
+    """
+
+    def __init__(self, kind: str, code: int | None = None) -> None:
+        super().__init__(kind)
+        self.code = code
+
+    @property
+    def least_pause_s(self) -> float:
+        """Return how long a client waits at least; docs/protocol.md, section 6."""
+        return _LONGER_PAUSE_S if self.code in (1013, 4408) else 0.0
+
+    @property
+    def needs_token(self) -> bool:
+        """Return whether only another token opens a socket again."""
+        return self.code == 4401
 
 
 class Connection:
@@ -123,4 +141,4 @@ class Connection:
             return Refused(
                 _REFUSALS[code].format(origin=plan.page_origin, num_sockets=num_sockets)
             )
-        return SocketLost(f"closed {code}")
+        return SocketLost(f"closed {code}", code)

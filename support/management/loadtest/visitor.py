@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from support.management.loadtest.connection import Connection, SocketLost
 from support.management.loadtest.history import (
@@ -131,9 +131,8 @@ class Visitor:
             except (SocketLost, Unreachable) as error:
                 if asked:
                     asked.clock.interrupt()
-                is_http = isinstance(error, Unreachable)
-                await self._lose("unreachable" if is_http else str(error))
-                await asyncio.sleep(pause_s)
+                least_s = await self._lose(error)
+                await asyncio.sleep(max(pause_s, least_s))
             else:
                 return
 
@@ -233,11 +232,17 @@ class Visitor:
         self._open_connection().cut()
         raise SocketLost("")  # not an error of the server
 
-    async def _lose(self, kind: str) -> None:
-        """Count a lost socket and let it go."""
+    async def _lose(self, error: SocketLost | Unreachable) -> float:
+        """Count a lost socket and let it go; return the least pause in seconds."""
+        kind = str(error) if isinstance(error, SocketLost) else "unreachable"
         if kind:
             self._measures.errors[kind] += 1
         await self._disconnect()
+        if isinstance(error, Unreachable):
+            return 0.0
+        if error.needs_token and self._session is not None:
+            self._session = replace(self._session, renew_at_s=0.0)
+        return error.least_pause_s
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -56,6 +56,13 @@ def test_echoes_and_counts_words():
     ]
 
 
+def test_a_nonce_is_another_word_in_each_call_and_the_same_within():
+    first, again, _ = play("nonce\nnonce")
+    other, _ = play("nonce")
+    assert first == again != other
+    assert first.text.strip().isalpha()
+
+
 def test_stops_at_the_limit():
     assert play("say a b\nsay c\nsay d")[-1].finish_reason is FinishReason.LENGTH
 

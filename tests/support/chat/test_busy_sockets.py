@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 from asgiref.sync import sync_to_async
 
-from support.chat import consumers, events, rate_limits, turns
+from support.chat import consumers, events, rate_limits, sockets, turns
 from support.chat.rate_limits import FrameAllowance, RateLimited
 from support.chat.reply_buffer import reply_buffer
+from support.chat.threads import NUM_THREADS, in_thread
 from tests.factories import make_conversation, make_site, make_turn
 from tests.support.chat.conftest import ORIGIN
 
@@ -92,3 +93,30 @@ def test_counting_frames_starts_no_thread():
     for _ in range(100):
         allowance.check()
     assert threading.active_count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_leaves_before_the_welcome_is_not_waited_for(connect):
+    conversation = await sync_to_async(make_shop_conversation)()
+    busy = [in_thread(time.sleep)(2) for _ in range(NUM_THREADS)]
+    waiting = asyncio.gather(*busy)
+    async with connect(conversation, hello=False) as client:
+        await client.send(type="hello", protocol=1, token=client.token, last_seq=0)
+        await asyncio.sleep(0.2)
+        assert len(sockets.sockets) == 1
+    assert len(sockets.sockets) == 0
+    assert not waiting.done()
+    await waiting
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_socket_ends_with_what_runs_beside_its_frames(
+    connect, caplog, settings
+):
+    settings.SOCKETS_PER_CONVERSATION = None  # an error within the welcome
+    conversation = await sync_to_async(make_shop_conversation)()
+    async with connect(conversation, hello=False) as client:
+        await client.send(type="hello", protocol=1, token=client.token, last_seq=0)
+        await client.communicator.wait(5)
+        assert len(sockets.sockets) == 0
+    assert "a socket ends" in caplog.text

@@ -21,7 +21,7 @@ async def test_a_cancel_at_any_moment_of_a_send_arrives(steps: int):
 
     async def send_for_ever() -> None:
         while True:
-            await consumer._send({"type": "pong"})
+            await consumer.send_frame({"type": "pong"})
 
     task = asyncio.create_task(send_for_ever())
     for _ in range(steps):

@@ -82,6 +82,17 @@ class TestForward:
         cursor.forward(reset)
         assert cursor.forward(turn) == []
 
+    def test_an_old_turns_late_event_does_not_hide_what_is_shown(self, world, cursor):
+        late = events.turn_changed(world.open_turns[0], 1)
+        world.finish("answered")
+        world.ask()
+        world.claim()
+        world.write("two")
+        cursor.catch_up(world.read(cursor.seq))
+        assert cursor.forward(late) is None
+        world.claim()
+        assert kinds(cursor.catch_up(world.read(cursor.seq))) == ["turn", "reset"]
+
     @pytest.mark.parametrize(
         "frame", [{"type": "rated", "message": "m", "rating": 1}, {"type": "new"}]
     )
@@ -141,6 +152,7 @@ class Interruptions(RuleBasedStateMachine):
         self.screen = Screen()
         self.cursor = self.screen.connect(self.world)
         self.on_the_way: list[dict] = self.world.ask() + self.world.claim()
+        self.held_up: list[dict] = []
 
     # what happens to the conversation
 
@@ -196,13 +208,24 @@ class Interruptions(RuleBasedStateMachine):
         del self.on_the_way[:count]
 
     @precondition(lambda self: self.on_the_way)
-    @rule(place=st.integers(0, 10), fate=st.sampled_from(["lost", "early", "twice"]))
+    @rule(
+        place=st.integers(0, 10),
+        fate=st.sampled_from(["lost", "early", "twice", "held up"]),
+    )
     def deliver_badly(self, place, fate):
         place = min(place, len(self.on_the_way) - 1)
-        if fate != "lost":
+        if fate in ("early", "twice"):
             self.deliver(self.on_the_way[place])
+        if fate == "held up":
+            self.held_up.append(self.on_the_way[place])
         if fate != "twice":
             del self.on_the_way[place]
+
+    @precondition(lambda self: self.held_up)
+    @rule()
+    def deliver_late(self):
+        """As a network that was cut for a while may do, whatever came since."""
+        self.deliver(self.held_up.pop(0))
 
     def deliver(self, event):
         """Do as the consumer does with an event."""

@@ -1,5 +1,6 @@
 """Who may have a turn, and who may end it."""
 
+import os
 import threading
 
 import pytest
@@ -111,6 +112,13 @@ def test_of_many_claims_at_once_one_wins():
     assert len([claimed for claimed in claims if claimed]) == 1
 
 
+def run_reaper() -> None:
+    """Run a worker's reaper for one round."""
+    thread = reaper.Reaper()
+    thread.start()
+    thread.stop()
+
+
 @pytest.mark.django_db(transaction=True)
 class TestReaper:
     def test_leaves_fresh_turns_alone(self):
@@ -162,6 +170,18 @@ class TestReaper:
         assert not turns.finish(late, ANSWER)
         assert Message.objects.count() == 2
 
+    def test_touches_the_file_that_says_that_a_worker_lives(self, settings, tmp_path):
+        settings.ALIVE_PATH = str(tmp_path / "alive")
+        (tmp_path / "alive").touch()
+        os.utime(settings.ALIVE_PATH, (0, 0))
+        run_reaper()
+        assert os.stat(settings.ALIVE_PATH).st_mtime > 0
+
+    def test_makes_no_such_file_before_the_worker_takes_jobs(self, settings, tmp_path):
+        settings.ALIVE_PATH = str(tmp_path / "alive")
+        run_reaper()
+        assert not (tmp_path / "alive").exists()
+
     def test_closes_the_calls_of_a_dead_worker(self):
         turn = make_turn()
         claimed = claim(turn.id)
@@ -172,3 +192,37 @@ class TestReaper:
         change_turn(turn, lease_until=past(1))
         claim(turn.id)
         assert Attempt.objects.get().outcome == "lost"
+
+
+def make_suspect(num_claims=2) -> Turn:
+    """A turn whose last worker died long ago."""
+    return change_turn(
+        make_turn(), state=TurnState.RUNNING, num_claims=num_claims, attempt=num_claims,
+        lease_until=past(1), created_at=past(60), published_at=past(20),
+    )  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLastTry:
+    def test_is_rung_for_one_turn_at_a_time(self):
+        suspects = {make_suspect().id, make_suspect().id}
+        [first] = reaper.reap()
+        assert reaper.reap() == []
+        Turn.objects.filter(pk=first).update(published_at=past(4))
+        [second] = reaper.reap()
+        assert {first, second} == suspects
+
+    def test_waits_while_another_runs(self):
+        suspect, other = make_suspect(), make_suspect()
+        claim(other.id)
+        assert reaper.reap() == []
+        assert turns.claim(suspect.id) is None
+        change_turn(other, lease_until=past(1), published_at=past(4))
+        assert set(reaper.reap()) == {suspect.id, other.id}  # the other is given up
+        assert claim(suspect.id).attempt == 3
+
+    def test_keeps_no_other_turn_waiting(self):
+        claim(make_suspect().id)
+        younger = make_suspect(num_claims=1)
+        assert reaper.reap() == [younger.id]
+        assert claim(younger.id).attempt == 2

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.db import OperationalError, connection
 
 from support.models import Conversation, Site
 from tests.factories import make_site
@@ -134,3 +135,15 @@ def test_pages_carry_a_strict_policy(client):
     policy = client.get("/widget.js")["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "script-src 'self'" in policy
+
+
+def test_a_database_that_is_away_is_said_so(client, site):
+    def fail(*_):
+        raise OperationalError("couldn't get a connection after 5.00 sec")
+
+    with connection.execute_wrapper(fail):
+        response = post_session(client, {"site": "shop"})
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "unavailable"
+    assert response["Retry-After"] == "3"
+    assert response["Access-Control-Allow-Origin"] == SHOP

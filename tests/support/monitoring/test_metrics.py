@@ -175,12 +175,12 @@ class TestWhoMayRead:
         ],
     )
     def test_addresses_of_the_network(self, client, settings, address, status):
-        settings.METRICS_ALLOWED = _read_networks(["10.0.0.0/24"])
+        settings.METRICS_ALLOWED = _read_networks("METRICS_ALLOWED", ["10.0.0.0/24"])
         response = client.get("/metrics", REMOTE_ADDR=address)
         assert response.status_code == status
 
     def test_a_forwarded_address_is_not_believed(self, client, settings):
-        settings.METRICS_ALLOWED = _read_networks(["10.0.0.0/24"])
+        settings.METRICS_ALLOWED = _read_networks("METRICS_ALLOWED", ["10.0.0.0/24"])
         response = client.get("/metrics", HTTP_X_FORWARDED_FOR="10.0.0.7")
         assert response.status_code == 401
 
@@ -188,7 +188,7 @@ class TestWhoMayRead:
         with pytest.raises(
             ImproperlyConfigured, match=r"METRICS_ALLOWED: .*10\.0\.0\.7/8"
         ):
-            _read_networks(["10.0.0.7/8"])
+            _read_networks("METRICS_ALLOWED", ["10.0.0.7/8"])
 
 
 COUNT = """
