@@ -51,6 +51,10 @@ VIOLATIONS = {
         "inference/engine/kv_cache.py",
         "from inference.engine.scheduler import Scheduler",
     ),
+    "A model file is read, then judged, then listed": (
+        "inference/model_files/header.py",
+        "from inference.model_files import card",
+    ),
     "Native code runs in the child process only": (
         "inference/engine/host.py",
         "from inference.engine.binding import LlamaRunner",

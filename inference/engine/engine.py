@@ -57,7 +57,9 @@ class Engine:
         self._runner = runner
         self._config = config
         self._clock = clock
-        self._cache = KvCache(runner.num_cells, config.num_slots, config.reuse_prefixes)
+        self._cache = KvCache(
+            runner.num_cells, config.num_slots, config.reuse_prefixes, runner.can_cut
+        )
         self._scheduler = Scheduler(
             self._cache,
             config.max_batch_tokens,
@@ -153,13 +155,18 @@ class Engine:
             self._scheduler.complete(step)
             self._totals.num_steps += 1
             return True
-        self._scheduler.abandon(step)
+        self._scheduler.abandon(step, is_intact=outcome is Outcome.NO_ROOM)
         if outcome is Outcome.NO_ROOM:
             self._make_room()
         return False
 
     def _make_room(self) -> None:
-        """Preempt, though our own count of the cells said that there is room."""
+        """Drop or preempt, though our own count of the cells said that there is room.
+
+        llama.cpp knows more: shared cells of a sliding window are not used again.
+        """
+        if self._scheduler.drop_retained():
+            return
         if len(self._scheduler.running) < 2:
             raise RuntimeError("a single sequence does not fit the cache")
         self._scheduler.preempt_youngest()

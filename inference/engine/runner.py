@@ -43,12 +43,14 @@ class Runner(Protocol):
     """A loaded model with its cache. One thread at a time, but for `abort`.
 
     `limit_tokens` is the longest sequence that the model and the cache can hold,
-    `num_cells` the size of the cache.
+    `num_cells` the size of the cache. Unless `can_cut`, what a slot holds can only be
+    continued, copied as a whole, or dropped (kv_cache.py).
     """
 
     model: str
     limit_tokens: int
     num_cells: int
+    can_cut: bool
 
     @property
     def template(self) -> Template:

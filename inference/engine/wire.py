@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inference import errors
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.types import (
     ChatMessage,
     Completion,
@@ -158,9 +158,10 @@ def _decode_refusal(fields: Mapping[str, Any]) -> Refused:
 
 
 def _decode_load(fields: Mapping[str, Any]) -> Load:
-    config = dict(fields["config"])
-    config["sampling"] = SamplingParams(**config["sampling"])
-    return Load(EngineConfig(**config))
+    values = dict(fields["config"])
+    values["sampling"] = SamplingParams(**values["sampling"])
+    values["adapters"] = tuple(Adapter(**a) for a in values["adapters"])
+    return Load(EngineConfig(**values))
 
 
 def _decode_submit(fields: Mapping[str, Any]) -> Submit:

@@ -76,16 +76,29 @@ class FakeGrammar:
         FakeGrammar.num_open -= 1
 
 
+class StateMemory(FakeMemory):
+    """The same where a slot holds one state, which cannot be cut: as in Mamba."""
+
+    def apply(self, operation):
+        if isinstance(operation, CopyPrefix):
+            held = self.tokens_of(operation.source)
+            assert len(held) == operation.length, "a state is copied whole"
+        else:
+            assert operation.length == 0, "a state cannot be cut back"
+        super().apply(operation)
+
+
 class FakeRunner:
     """Keeps a `FakeMemory` and answers with a hash of it."""
 
     model = "fake"
     template = CHATML
 
-    def __init__(self, num_cells=512, end_every=40, outcomes=()):
+    def __init__(self, num_cells=512, end_every=40, outcomes=(), can_cut=True):
         self.num_cells = self.limit_tokens = num_cells
+        self.can_cut = can_cut
         self.end_every = end_every
-        self.memory = FakeMemory(num_cells)
+        self.memory = (FakeMemory if can_cut else StateMemory)(num_cells)
         self.outcomes = list(outcomes)
         self.steps = []
         self.num_aborts = 0
@@ -115,6 +128,8 @@ class FakeRunner:
             self.memory.apply(operation)
         self.on_compute(step)
         outcome = self.outcomes.pop(0) if self.outcomes else Outcome.COMPUTED
+        if outcome is Outcome.ABORTED and not self.can_cut:
+            self._compute_chunk(step.chunks[0])  # in parts, of which one was done
         if outcome is not Outcome.COMPUTED:
             return outcome
         self._logits = [self._compute_chunk(chunk) for chunk in step.chunks]

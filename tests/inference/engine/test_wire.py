@@ -1,6 +1,6 @@
 import pytest
 
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.engine.wire import (
     Cancel,
     EngineStats,
@@ -44,7 +44,11 @@ CONSTRAINED = CompletionRequest(
     json_schema={"properties": {"ü": {"enum": [1, None]}}},
 )
 CONFIG = EngineConfig(
-    "a.gguf", template="gemma", thinking=True, sampling=SamplingParams(0.5, seed=2**62)
+    "a.gguf",
+    template="gemma",
+    thinking=True,
+    sampling=SamplingParams(0.5, seed=2**62),
+    adapters=(Adapter("b", 0.5),),
 )
 COMPLETION = Completion(
     FinishReason.LENGTH, Usage(5, 3, 2, 1), "fern", EngineTimings(4, None)
