@@ -359,6 +359,9 @@ else:
 
 # The model that the first set-up makes a backend of
 
+MODELS_DIR = Path(env.str("MODELS_DIR", default="") or VAR_DIR / "models")
+HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co")
+HF_TOKEN = env.str("HF_TOKEN", default="")
 BUNDLED_MODEL_PATH = BASE_DIR / "inference" / "bundled" / "fern.gguf"
 BUNDLED_WORDS_PATH = BASE_DIR / "inference" / "bundled" / "words.npz"
 

@@ -1,9 +1,10 @@
 """The operator's pages of backends and prices."""
 
+from contextlib import suppress
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
@@ -11,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from inference.fields import UnreadableSecret
 from inference.models import Backend, Price
-from inference.registry import check_backend
+from inference.registry import check_backend, describe_need
 
 
 class BackendForm(forms.ModelForm):
@@ -82,7 +83,13 @@ class BackendAdmin(admin.ModelAdmin):
     list_editable = ["is_enabled", "position"]
     readonly_fields = ["key_state"]
     fieldsets = [
-        (None, {"fields": ["name", "kind", "model", "options"]}),
+        (
+            None,
+            {
+                "fields": ["name", "kind", "model", "options"],
+                "description": "docs/models.md lists all options of llama.cpp.",
+            },
+        ),
         (
             "Access",
             {
@@ -112,6 +119,19 @@ class BackendAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         """Show or save the form; error reports leave out the key."""
         return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def save_model(
+        self, request: HttpRequest, obj: Backend, form: forms.ModelForm, change: bool
+    ) -> None:
+        """Store a row; warn if its model will not fit the memory of this machine.
+
+        It may run on another one, so this is no error.
+        """
+        super().save_model(request, obj, form, change)
+        with suppress(ValueError, OSError):  # said by the form already
+            fits, sentence = describe_need(obj)
+            if not fits:
+                self.message_user(request, sentence, messages.WARNING)
 
     @admin.display(description="Key")
     def key_state(self, row: Backend) -> str:

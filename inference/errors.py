@@ -11,7 +11,8 @@ InferenceError
  │    └── RequestRejected        this request will never be answered here
  │         └── PromptTooLong     it does not fit the model's context
  ├── NoBackendLeft               every backend failed
- └── ModelError                  a model file cannot be used
+ ├── ModelError                  a model file cannot be used
+ └── DownloadFailed              a model file cannot be fetched
 """
 # ruff: noqa: N818 - the names say what happened, as those of httpx do
 
@@ -97,3 +98,7 @@ class NoBackendLeft(InferenceError):
 
 class ModelError(InferenceError):
     """A model file cannot be used; the message says what is wrong with it."""
+
+
+class DownloadFailed(InferenceError):
+    """A model file cannot be fetched; the message says why and what to do."""

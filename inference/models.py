@@ -55,8 +55,10 @@ class Backend(models.Model):
         default=dict,
         blank=True,
         help_text="llama.cpp: num_cells, max_sequences, max_waiting, num_threads, "
-        "num_gpu_layers, template, quotes, quote_lean, quote_doubt, quote_also_from. "
-        "An API: max_tokens_field, omit, extra_body. Scripted: scripts.",
+        "num_gpu_layers, template, thinking, quotes, quote_lean, quote_doubt, "
+        "quote_also_from. An API: max_tokens_field, dialect, omit, extra_body. Both: "
+        "temperature, top_p, top_k, min_p, repetition_penalty, repetition_window, "
+        "seed. Scripted: scripts.",
     )
     is_enabled = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=10)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 Build = Callable[[BackendSettings], Backend]
 Check = Callable[[BackendSettings], None]
+Describe = Callable[[BackendSettings], tuple[bool, str]]
 
 # each has `build_backend(settings)` and `check_settings(settings)`
 _MODULES = {
@@ -188,6 +189,18 @@ def check_backend(row: BackendRow) -> None:
     module = import_module(_MODULES[BackendKind(row.kind)])
     check = cast("Check", module.check_settings)
     check(settings_of(row))
+
+
+def describe_need(row: BackendRow) -> tuple[bool, str]:
+    """Return whether a row's model fits this machine's memory, and a sentence why.
+
+    True and nothing to say for models that run elsewhere. Raises like `check_backend`.
+    """
+    if row.queue != Queue.LOCAL:
+        return True, ""
+    module = import_module(_MODULES[BackendKind(row.kind)])
+    describe = cast("Describe", module.describe_need)
+    return describe(settings_of(row))
 
 
 def settings_of(row: BackendRow) -> BackendSettings:

@@ -5,9 +5,11 @@ a visitor may see (`Delta`, `Reset`), says which backend is called
 (`AttemptStarted`), and ends with one `Routed`.
 """
 
+import json
+import math
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -36,35 +38,116 @@ class Quotable:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the next token is chosen. Raises ValueError on values out of range.
+
+    Temperature 0 takes the likeliest token each time. Above it one is drawn among
+    the `top_k` likeliest (0: all), of them the fewest whose chances reach `top_p`
+    together, of them those at least `min_p` times as likely as the likeliest.
+    `repetition_penalty` makes tokens among the last `repetition_window` of prompt and
+    reply less likely: logits above 0 are divided by it, others multiplied. The same
+    `seed` draws the same.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("top_k", "repetition_window", "seed"):
+            value = getattr(self, name)
+            if type(value) is not int and not (name == "seed" and value is None):
+                raise ValueError(f"{name} must be a whole number, not {value!r}")
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
+            value = getattr(self, name)
+            if type(value) not in {int, float} or math.isnan(value):
+                raise ValueError(f"{name} must be a number, not {value!r}")
+        for name, (is_in_range, words) in self._check_ranges().items():
+            if not is_in_range:
+                raise ValueError(f"{name} must be {words}, not {getattr(self, name)}")
+
+    def _check_ranges(self) -> dict[str, tuple[bool, str]]:
+        """Return for each value whether it is in its range, and the range."""
+        return {
+            "temperature": (0.0 <= self.temperature <= 2.0, "in [0, 2]"),
+            "top_p": (0.0 < self.top_p <= 1.0, "in (0, 1]"),
+            "top_k": (self.top_k >= 0, "at least 0"),
+            "min_p": (0.0 <= self.min_p <= 1.0, "in [0, 1]"),
+            "repetition_penalty": (0.0 < self.repetition_penalty <= 2.0, "in (0, 2]"),
+            "repetition_window": (self.repetition_window >= 0, "at least 0"),
+            "seed": (0 <= (self.seed or 0) < 2**63, "in [0, 2**63)"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """What a backend is asked to write.
 
-    Temperature 0 takes the likeliest token each time, so equal requests get equal
-    answers; `seed` matters above it. `quotable` are sentences of the last
-    message, in their order; a backend that can do it lets the model name one and quotes
-    it word for word. Raises ValueError on values out of range.
+    Sampling values are those of `SamplingParams`; None leaves one to the backend,
+    whose row may say. `stop` strings end the reply before they begin. `grammar`
+    (GBNF, as llama.cpp reads it, from its rule `root`) or `json_schema` is kept to by
+    the whole reply; a backend that cannot refuses the request. `quotable` are
+    sentences of the last message, in their order; a backend that can do it lets the
+    model name one and quotes it word for word, unless there is a grammar or schema.
+    Raises ValueError on values out of range.
     """
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
     quotable: tuple[Quotable, ...] = ()
     request_id: str = ""
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    repetition_window: int | None = None
+    grammar: str = ""
+    json_schema: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         if not self.messages:
             raise ValueError("a request needs at least one message")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be positive, not {self.max_tokens}")
-        if not 0.0 <= self.temperature <= 2.0:
-            raise ValueError(f"temperature must be in [0, 2], not {self.temperature}")
-        if not 0.0 < self.top_p <= 1.0:
-            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
         if not all(self.stop):
             raise ValueError("a stop string must not be empty")
+        if self.grammar and self.json_schema is not None:
+            raise ValueError("a reply cannot follow a grammar and a schema at once")
+        if self.json_schema is not None:
+            _check_json(self.json_schema)
+        self.choose_sampling(SamplingParams())
+
+    @property
+    def is_constrained(self) -> bool:
+        """Return whether the reply has to keep to a grammar or a schema."""
+        return bool(self.grammar) or self.json_schema is not None
+
+    def choose_sampling(self, defaults: SamplingParams) -> SamplingParams:
+        """Return how to sample: as asked, and where nothing is said by `defaults`."""
+        said = {name: getattr(self, name) for name in SAMPLING_NAMES}
+        return SamplingParams(
+            **{
+                name: getattr(defaults, name) if value is None else value
+                for name, value in said.items()
+            }
+        )
+
+
+SAMPLING_NAMES = tuple(field.name for field in fields(SamplingParams))
+
+
+def _check_json(schema: Mapping[str, object]) -> None:
+    try:
+        json.dumps(schema)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"the schema is not JSON: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +168,16 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; `cached_tokens` are part of `prompt_tokens`."""
+    """Tokens of one call.
+
+    `cached_tokens` are part of `prompt_tokens`, and `reasoning_tokens`, which the
+    model thought and nobody reads, of `completion_tokens`.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,25 @@
 """A local GGUF model: hands requests over to the engine in its child process."""
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 
 from inference.backends.base import Backend, BackendSettings
+from inference.backends.llama_options import build_config, find_adapters
 from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.host import EngineHost, HostState, Ticket
 from inference.engine.wire import Finished
-from inference.errors import Unavailable
+from inference.errors import ModelError, Unavailable
+from inference.model_files.card import (
+    ModelCard,
+    build_card,
+    check_adapter,
+    check_model,
+)
+from inference.model_files.header import read_header
+from inference.model_files.library import read_model
+from inference.model_files.machine import read_free_bytes
+from inference.model_files.memory import Load, describe
 from inference.types import (
     CancelToken,
     Completion,
@@ -91,43 +102,51 @@ def _read(ticket: Ticket) -> Generator[StreamItem, None, None]:
         yield Delta(event.text)
 
 
-_INTEGER_OPTIONS = {
-    "num_cells",
-    "max_sequences",
-    "max_retained",
-    "max_waiting",
-    "max_batch_tokens",
-    "max_prefill_tokens",
-    "num_threads",
-    "num_gpu_layers",
-}
-_NUMBERS = {"quote_lean", "quote_doubt", "quote_also_from"}
-_OTHER_OPTIONS = {"template", "reuse_prefixes", "quotes"} | _NUMBERS
-
-
 def check_settings(settings: BackendSettings) -> None:
     """Raise ValueError or OSError unless an engine could be set up like this."""
-    build_config(settings.model, settings.options)
-    with Path(settings.model).open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ValueError(f"{settings.model} is not a GGUF file")
+    config = build_config(settings.model, settings.options)
+    try:
+        check_model(read_model(Path(settings.model)))
+        for path in find_adapters(config):
+            check_adapter(read_header(path))
+    except ModelError as error:
+        raise ValueError(str(error)) from error
 
 
-def build_config(model: str, options: Mapping[str, object]) -> EngineConfig:
-    """Return the engine's set-up of an operator's options; raises ValueError."""
-    known = _INTEGER_OPTIONS | _OTHER_OPTIONS
-    if unknown := set(options) - known:
-        names = ", ".join(sorted(known))
-        raise ValueError(f"unknown options {sorted(unknown)}; there are {names}")
-    for name in _INTEGER_OPTIONS & set(options):
-        value = options[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{name} must be a whole number, not {value!r}")
-    for name in _NUMBERS & set(options):
-        value = options[name]
-        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{name} must be a number from 0, not {value!r}")
-    return EngineConfig(model, **dict(options))  # type: ignore[arg-type]  # checked above
+def describe_need(settings: BackendSettings) -> tuple[bool, str]:
+    """Return whether the model fits this machine's memory, and a sentence why.
+
+    Reads headers only. Raises ValueError or OSError like `check_settings`.
+    """
+    config = build_config(settings.model, settings.options)
+    try:
+        header = read_model(Path(settings.model))
+        more_bytes = sum(path.stat().st_size for path in find_adapters(config))
+        load = _build_load(config, build_card(header))
+        return describe(header, load, read_free_bytes(), more_bytes)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
+
+
+def _build_load(config: EngineConfig, card: ModelCard) -> Load:
+    """Return what the engine will make of its set-up, as `LlamaRunner` does."""
+    is_plain = config.num_gpu_layers or config.flash_attention == "off"
+    has_blocks = card.key_width % 32 == card.value_width % 32 == 0
+    auto = "q8_0" if has_blocks and not is_plain else "f16"
+    keys, values = (
+        auto if name == "auto" else name
+        for name in (config.kv_type_k, config.kv_type_v)
+    )
+    return Load(
+        num_cells=config.num_cells,
+        num_sequences=config.num_slots,
+        batch_tokens=config.max_batch_tokens,
+        kv_type_k=keys,
+        kv_type_v=values,
+        has_flash_attention=config.flash_attention != "off",
+        has_full_windows=config.full_windows,
+        num_gpu_layers=config.num_gpu_layers,
+    )
 
 
 def build_backend(settings: BackendSettings) -> LlamaCppBackend:

@@ -124,4 +124,11 @@ def _read_usage(value: object) -> Usage | None:
         return None
     details = read_field(value, "prompt_tokens_details")
     cached_tokens = _read_count(details, "cached_tokens") or 0
-    return Usage(prompt_tokens, completion_tokens, min(cached_tokens, prompt_tokens))
+    details = read_field(value, "completion_tokens_details")
+    reasoning_tokens = _read_count(details, "reasoning_tokens") or 0
+    return Usage(
+        prompt_tokens,
+        completion_tokens,
+        min(cached_tokens, prompt_tokens),
+        min(reasoning_tokens, completion_tokens),
+    )

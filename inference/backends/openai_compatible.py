@@ -6,8 +6,11 @@ nothing from the environment. Options for servers that differ:
 
     max_tokens_field   "max_tokens" or "max_completion_tokens"; the second is what
                        OpenAI's newer models insist on, and what others do not know
+    dialect            "openai", "llama_server" or "vllm": the words for what OpenAI's
+                       protocol has none for (openai_dialects.py)
     omit               fields of the request that the server or model refuses
     extra_body         fields to add to the request
+    temperature ...    the values of `SamplingParams`, where a request says nothing
 """
 
 from collections.abc import Generator, Mapping
@@ -21,6 +24,8 @@ from openai.types.chat import ChatCompletionChunk
 from inference.backends.base import Backend, BackendSettings
 from inference.backends.connection import Line, LineTransport
 from inference.backends.openai_answer import Answer, read_field
+from inference.backends.openai_dialects import DIALECTS, build_sampling_fields
+from inference.backends.sampling_options import read_sampling
 from inference.backends.statuses import error_of_status, quote, read_retry_after
 from inference.errors import (
     BackendError,
@@ -31,19 +36,21 @@ from inference.errors import (
     Unavailable,
 )
 from inference.types import (
+    SAMPLING_NAMES,
     CancelToken,
     Completion,
     CompletionRequest,
     Deadlines,
     Delta,
     FinishReason,
+    SamplingParams,
     StreamItem,
 )
 
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 _OMITTABLE = ("temperature", "top_p", "seed", "stop", "stream_options")
 _OWN_FIELDS = {"model", "messages", "stream", "n", *_MAX_TOKENS_FIELDS, *_OMITTABLE}
-_OPTIONS = ("max_tokens_field", "omit", "extra_body")
+_OPTIONS = ("max_tokens_field", "dialect", "omit", "extra_body", *SAMPLING_NAMES)
 
 # What comes out of the SDK and the layers below it when a provider misbehaves; the
 # last three when its JSON or UTF-8 is broken or the client was closed meanwhile.
@@ -62,6 +69,8 @@ class _Options:
     """How a server differs; see the head of this module."""
 
     max_tokens_field: str
+    dialect: str
+    sampling: SamplingParams
     omit: tuple[str, ...]
     extra_body: Mapping[str, object]
 
@@ -160,14 +169,11 @@ class OpenAICompatibleBackend(Backend):
             ],
             "stream": True,
             "stream_options": {"include_usage": True},
-            "temperature": request.temperature,
-            "top_p": request.top_p,
             self._options.max_tokens_field: request.max_tokens,
+            **build_sampling_fields(
+                request, self._options.sampling, self._options.dialect
+            ),
         }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.stop:
-            body["stop"] = list(request.stop)
         for name in self._options.omit:
             body.pop(name, None)
         return {**body, **self._options.extra_body}
@@ -285,6 +291,9 @@ def _read_options(settings: BackendSettings) -> _Options:
     if field not in _MAX_TOKENS_FIELDS:
         names = " or ".join(_MAX_TOKENS_FIELDS)
         raise ValueError(f"max_tokens_field must be {names}, not {field!r}")
+    dialect = options.get("dialect", DIALECTS[0])
+    if dialect not in DIALECTS:
+        raise ValueError(f"dialect must be one of {', '.join(DIALECTS)}")
     omit = options.get("omit", [])
     if not isinstance(omit, list) or not all(name in _OMITTABLE for name in omit):
         raise ValueError(f"omit must be a list of some of {', '.join(_OMITTABLE)}")
@@ -293,7 +302,8 @@ def _read_options(settings: BackendSettings) -> _Options:
         raise ValueError(f"extra_body must be an object, not {extra_body!r}")
     if taken := sorted(_OWN_FIELDS & set(extra_body)):
         raise ValueError(f"extra_body must not hold {', '.join(taken)}")
-    return _Options(str(field), tuple(omit), extra_body)
+    sampling = read_sampling(options)
+    return _Options(str(field), str(dialect), sampling, tuple(omit), extra_body)
 
 
 def build_backend(settings: BackendSettings) -> OpenAICompatibleBackend:

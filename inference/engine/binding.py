@@ -13,16 +13,50 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.chat_template import ChatTemplate, Segment, find_template
+from inference.engine.chat_template import Segment, Template
 from inference.engine.config import EngineConfig
 from inference.engine.cpus import choose_num_threads, count_usable_cpus
+from inference.engine.grammar import LlamaGrammar, read_grammar
 from inference.engine.kv_cache import CopyPrefix, Operation
+from inference.engine.own_template import SpecialTokens, choose_template
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Step
+from inference.engine.vocabulary import Vocabulary
 from inference.errors import ModelError
+from inference.model_files.header import read_header
+from inference.types import CompletionRequest
 
 # What llama_decode returns besides failures.
 _OUTCOMES = {0: Outcome.COMPUTED, 1: Outcome.NO_ROOM, 2: Outcome.ABORTED}
+
+_KV_TYPES = {
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+}
+# Ordinary attention computes every cell of the shared cache and masks other
+# sequences' away afterwards; flash attention skips them. 8 streams beside 31
+# full slots: 7 ms a step against 21 (4 M parameters, 7,400 cells).
+_FLASH_ATTENTION = {
+    "auto": llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+_ROPE_SCALINGS = {
+    "model": llama_cpp.LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED,
+    "none": llama_cpp.LLAMA_ROPE_SCALING_TYPE_NONE,
+    "linear": llama_cpp.LLAMA_ROPE_SCALING_TYPE_LINEAR,
+    "yarn": llama_cpp.LLAMA_ROPE_SCALING_TYPE_YARN,
+}
+# By whether the file is mapped, and whether it is locked in memory.
+_LOAD_MODES = {
+    (None, False): llama_cpp.LLAMA_LOAD_MODE_AUTO,
+    (None, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    (True, False): llama_cpp.LLAMA_LOAD_MODE_MMAP,
+    (True, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    (False, False): llama_cpp.LLAMA_LOAD_MODE_NONE,
+    (False, True): llama_cpp.LLAMA_LOAD_MODE_MLOCK,
+}
 
 _recent_logs: deque[str] = deque(maxlen=8)
 
@@ -50,42 +84,43 @@ class LlamaRunner:
     def __init__(self, config: EngineConfig) -> None:
         llama_cpp.llama_log_set(_LOG_CALLBACK, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
+        _recent_logs.clear()
         self._abort_flag = ctypes.create_string_buffer(2)
         self._model = _load_model(config)
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self._num_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self._vocabulary = Vocabulary(self._model)
+        # Before there is a context, which changes the number where YaRN stretches it.
+        num_trained = int(llama_cpp.llama_model_n_ctx_train(self._model))
         self._context = self._create_context(config)
-        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._memory = _find_memory(self._context)
+        self.can_cut = _can_cut(self._model, config)
+        self._use_adapters(config)
         self._batch = llama_cpp.llama_batch_init(config.max_batch_tokens, 0, 1)
         self._max_batch_tokens = config.max_batch_tokens
         self._logit_rows: list[int] = []
-        self._pieces: dict[int, bytes] = {}
         self.model = self._read_metadata("general.name") or Path(config.model_path).stem
         self.num_slots = config.num_slots
         self.num_cells = int(llama_cpp.llama_n_ctx(self._context))
-        num_trained = int(llama_cpp.llama_model_n_ctx_train(self._model))
-        self.limit_tokens = min(self.num_cells, num_trained)
+        self.limit_tokens = min(
+            self.num_cells, int(num_trained * config.rope_factor) or self.num_cells
+        )
         self.template = self._find_template(config)
         self._warm_up()
 
     def tokenize(self, segments: Iterable[Segment]) -> list[int]:
         """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""
-        tokens = []
-        if llama_cpp.llama_vocab_get_add_bos(self._vocab):
-            tokens.append(int(llama_cpp.llama_vocab_bos(self._vocab)))
-        for segment in segments:
-            tokens += self._tokenize_text(segment.text, segment.is_markup)
-        return tokens
+        return self._vocabulary.tokenize(segments)
+
+    def build_grammar(self, request: CompletionRequest) -> LlamaGrammar:
+        """Return the grammar of a constrained request; raises RequestRejected."""
+        return LlamaGrammar(self._vocabulary, read_grammar(request))
 
     def piece_of(self, token: int) -> bytes:
         """Return the bytes of a token, none for a special one."""
-        if token not in self._pieces:
-            self._pieces[token] = self._read_piece(token)
-        return self._pieces[token]
+        return self._vocabulary.piece_of(token)
 
     def is_end(self, token: int) -> bool:
         """Return whether the model ends its turn with this token."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return self._vocabulary.is_end(token)
 
     def compute(self, step: Step) -> Outcome:
         """Carry out the operations of a step, then compute its tokens.
@@ -104,10 +139,18 @@ class LlamaRunner:
         return _OUTCOMES[code]
 
     def logits_of(self, chunk_number: int) -> NDArray[np.float32]:
-        """Return the logits behind a last chunk of the step computed just now."""
+        """Return the logits behind a last chunk of the step computed just now.
+
+        Raises DecodeFailed where they are no numbers. What is not a number stays in
+        the cache and spreads: llama.cpp clears a recurrent state by multiplying it
+        with zero, so the conversation that gets it next would be lost too.
+        """
         row = self._logit_rows[chunk_number]
         pointer = llama_cpp.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, shape=(self._num_vocab,))
+        logits = np.ctypeslib.as_array(pointer, shape=(self._vocabulary.num_tokens,))
+        if not np.isfinite(logits.max()):
+            raise DecodeFailed("the model computed what is not a number")
+        return logits
 
     def abort(self) -> None:
         """Make the `compute` in progress return soon; any thread may call this."""
@@ -129,16 +172,44 @@ class LlamaRunner:
         The price is a fifth of that model's speed, less with larger ones.
         """
         params = self._build_params(config)
-        context: llama_cpp.llama_context_p | None = None
-        if config.num_gpu_layers == 0:
-            params.type_k = params.type_v = llama_cpp.GGML_TYPE_Q8_0
-            context = llama_cpp.llama_init_from_model(self._model, params)
-        if context is None:  # heads of a width that 8-bit blocks do not divide
-            params.type_k = params.type_v = llama_cpp.GGML_TYPE_F16
-            context = llama_cpp.llama_init_from_model(self._model, params)
+        types = [config.kv_type_k, config.kv_type_v]
+        context = self._open_context(params, types, self._choose_kv_type(config))
+        if context is None and "auto" in types:
+            # heads of a width that 8-bit blocks do not divide
+            context = self._open_context(params, types, "f16")
         if context is None:
             raise ModelError(f"no context for {config.model_path}: {_recent()}")
         return context
+
+    def _open_context(
+        self, params: llama_cpp.llama_context_params, types: list[str], auto: str
+    ) -> llama_cpp.llama_context_p | None:
+        """Return a context whose cache has these types; None if llama.cpp refuses."""
+        keys, values = (auto if name == "auto" else name for name in types)
+        params.type_k, params.type_v = _KV_TYPES[keys], _KV_TYPES[values]
+        context: llama_cpp.llama_context_p | None
+        context = llama_cpp.llama_init_from_model(self._model, params)
+        return context
+
+    def _choose_kv_type(self, config: EngineConfig) -> str:
+        is_plain = config.num_gpu_layers or config.flash_attention == "off"
+        return "f16" if is_plain else "q8_0"
+
+    def _use_adapters(self, config: EngineConfig) -> None:
+        """Put the LoRA adapters on the model; raises ModelError if one does not fit."""
+        if not config.adapters:
+            return
+        loaded = []
+        for adapter in config.adapters:
+            path = adapter.path.encode()
+            loaded.append(llama_cpp.llama_adapter_lora_init(self._model, path))
+            if not loaded[-1]:  # a null pointer, which is not None here
+                raise ModelError(f"cannot use adapter {adapter.path}: {_recent()}")
+        count = len(loaded)
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * count)(*loaded)
+        scales = (ctypes.c_float * count)(*(a.scale for a in config.adapters))
+        if llama_cpp.llama_set_adapters_lora(self._context, pointers, count, scales):
+            raise ModelError(f"cannot use the adapters together: {_recent()}")
 
     def _build_params(self, config: EngineConfig) -> llama_cpp.llama_context_params:
         params: llama_cpp.llama_context_params
@@ -154,12 +225,14 @@ class LlamaRunner:
         params.n_threads = config.num_threads or choose_num_threads(
             num_parameters, count_usable_cpus()
         )
-        params.n_threads_batch = params.n_threads
+        params.n_threads_batch = config.num_batch_threads or params.n_threads
         params.no_perf = True
-        # Ordinary attention computes every cell of the shared cache and masks other
-        # sequences' away afterwards; flash attention skips them. 8 streams beside 31
-        # full slots: 7 ms a step against 21 (4 M parameters, 7,400 cells).
-        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+        params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
+        params.swa_full = config.full_windows
+        params.rope_scaling_type = _ROPE_SCALINGS[config.rope_scaling]
+        params.rope_freq_base = config.rope_base
+        if config.rope_factor != 1.0:
+            params.rope_freq_scale = 1 / config.rope_factor
         # ggml asks `bool callback(data)` between graph nodes. strlen answers that for
         # a C string: 0 while the flag is a NUL, 1 after. A Python callback would
         # take the interpreter lock some hundred times a token.
@@ -168,39 +241,28 @@ class LlamaRunner:
         params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
         return params
 
-    def _find_template(self, config: EngineConfig) -> ChatTemplate:
+    def _find_template(self, config: EngineConfig) -> Template:
         program = llama_cpp.llama_model_chat_template(self._model, None)
-        template = find_template(config.template, program and program.decode())
+        vocabulary = self._vocabulary
+        specials = SpecialTokens(
+            vocabulary.bos,
+            vocabulary.eos,
+            vocabulary.is_bos_added,
+            vocabulary.is_one_token,
+        )
+        template = choose_template(
+            config.template,
+            program and program.decode(errors="replace"),
+            specials,
+            config.thinking,
+        )
         for marker in template.markers:
-            if len(self._tokenize_text(marker, parse_special=True)) != 1:
+            if not vocabulary.is_one_token(marker):
                 raise ModelError(
                     f"the model has no token {marker!r}, which the chat template"
                     f" {template.name} needs"
                 )
         return template
-
-    def _tokenize_text(self, text: str, parse_special: bool) -> list[int]:
-        encoded = text.encode()
-        size = len(encoded) + 8
-        while True:
-            buffer = (llama_cpp.llama_token * size)()
-            count = llama_cpp.llama_tokenize(
-                self._vocab, encoded, len(encoded), buffer, size, False, parse_special
-            )
-            if count >= 0:
-                return list(buffer[:count])
-            size = -count
-
-    def _read_piece(self, token: int) -> bytes:
-        size = 64
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            count = llama_cpp.llama_token_to_piece(
-                self._vocab, token, buffer, size, 0, False
-            )
-            if count >= 0:
-                return buffer.raw[:count]
-            size = -count
 
     def _read_metadata(self, key: str) -> str:
         buffer = ctypes.create_string_buffer(256)
@@ -242,6 +304,11 @@ class LlamaRunner:
         batch.n_seq_id[0] = batch.logits[0] = batch.n_tokens = 1
         if llama_cpp.llama_decode(self._context, batch) != 0:
             raise ModelError(f"{self.model} cannot compute: {_recent()}")
+        self._logit_rows = [0]
+        try:
+            self.logits_of(0)
+        except DecodeFailed as error:
+            raise ModelError(f"{self.model} is damaged: {error}") from error
         llama_cpp.llama_memory_clear(self._memory, True)
 
 
@@ -250,19 +317,55 @@ def _load_model(config: EngineConfig) -> llama_cpp.llama_model_p:
         raise ModelError(f"no model file at {config.model_path}")
     if config.num_slots > llama_cpp.llama_max_parallel_sequences():
         raise ModelError(f"llama.cpp cannot tell {config.num_slots} sequences apart")
+    # First in Python: llama.cpp ends the process over some damaged headers.
+    for path in (config.model_path, *(a.path for a in config.adapters)):
+        _check_header(Path(path))
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = config.num_gpu_layers
+    params.load_mode = _LOAD_MODES[config.mmap, config.mlock]
+    if config.main_gpu is not None:
+        params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE
+        params.main_gpu = config.main_gpu
     model: llama_cpp.llama_model_p | None
     model = llama_cpp.llama_model_load_from_file(config.model_path.encode(), params)
     if model is None:
         raise ModelError(f"cannot load {config.model_path}: {_recent()}")
-    if llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(
-        model
-    ):
-        raise ModelError("recurrent models cannot share or cut back their cache")
     if not llama_cpp.llama_model_has_decoder(model):
         raise ModelError("the model writes no text: it has no decoder")
+    if llama_cpp.llama_model_has_encoder(model):
+        raise ModelError("the model needs an encoder's reading first, as T5 does")
     return model
+
+
+def _check_header(path: Path) -> None:
+    try:
+        read_header(path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _find_memory(context: llama_cpp.llama_context_p) -> llama_cpp.llama_memory_t:
+    """Return the context's memory; raises ModelError if the model has none."""
+    memory: llama_cpp.llama_memory_t = llama_cpp.llama_get_memory(context)
+    if not memory:
+        raise ModelError(
+            "the model writes no text token by token: it is made for embeddings, or "
+            "for diffusion"
+        )
+    return memory
+
+
+def _can_cut(model: llama_cpp.llama_model_p, config: EngineConfig) -> bool:
+    """Return whether the memory of a sequence can be cut back to any of its tokens.
+
+    A recurrent state is that of its last token, and a window that is not kept in
+    full has lost what lies before it.
+    """
+    is_state = llama_cpp.llama_model_is_recurrent(model) or (
+        llama_cpp.llama_model_is_hybrid(model)
+    )
+    has_window = llama_cpp.llama_model_n_swa(model) > 0
+    return not is_state and (config.full_windows or not has_window)
 
 
 def _recent() -> str:

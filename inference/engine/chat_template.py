@@ -4,14 +4,16 @@ A prompt is a list of segments. Only markup, which is ours, is tokenized with th
 special tokens switched on; what people wrote is plain text, so `<|im_end|>` in a
 message ends nothing.
 
-A GGUF carries its template as a Jinja program. We recognise the common ones by
-their markers instead of running it: a program from a model file has no business in
-our process, and it returns one string in which text and markup look alike.
+These are templates of our own for common families of models. A GGUF carries its
+template as a program, which own_template.py runs; ours are for files without one,
+with one that cannot be used, or that writes the same.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
+from inference.engine.reasoning import THINK, Tags
 from inference.errors import ModelError
 from inference.types import ChatMessage, Role
 
@@ -22,6 +24,29 @@ class Segment:
 
     text: str
     is_markup: bool
+
+
+class Template(Protocol):
+    """What writes a conversation down as a model wants it.
+
+    Text that looks like one of the `markers` ends a reply, for models that spell their
+    special tokens out. `reasoning_tags` are what the model thinks between.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word by which logs name it."""
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Its special tokens."""
+
+    @property
+    def reasoning_tags(self) -> tuple[Tags, ...]:
+        """Opening and closing tags of reasoning sections."""
+
+    def render(self, messages: Iterable[ChatMessage]) -> list[Segment]:
+        """Return the conversation up to where the assistant's next words begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +65,12 @@ class ChatTemplate:
     markers: tuple[str, ...]
     roles: dict[Role, str]
     strips_content: bool = False
+    reasoning_tags: tuple[Tags, ...] = (THINK,)
 
     def render(self, messages: Iterable[ChatMessage]) -> list[Segment]:
         """Return the conversation up to where the assistant's next words begin."""
         segments = []
-        for message in self._fold_system(list(messages)):
+        for message in self._shape(list(messages)):
             content = message.content
             if self.strips_content:
                 content = content.strip()
@@ -52,23 +78,26 @@ class ChatTemplate:
             segments.append(Segment(content, is_markup=False))
             segments.append(Segment(self.footer, is_markup=True))
         segments.append(self._build_header("assistant"))
-        return _join_markup(segments)
+        return join_markup(segments)
 
     def _build_header(self, role: Role) -> Segment:
         header = self.header.format(role=self.roles[role])
         return Segment(header, is_markup=True)
 
-    def _fold_system(self, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if "system" in self.roles:
-            return messages
-        system = "\n\n".join(m.content for m in messages if m.role == "system")
-        others = [message for message in messages if message.role != "system"]
-        if not system:
-            return others
-        if not others or others[0].role != "user":
-            return [ChatMessage("user", system), *others]
-        first = ChatMessage("user", f"{system}\n\n{others[0].content}")
-        return [first, *others[1:]]
+    def _shape(self, messages: list[ChatMessage]) -> list[ChatMessage]:
+        return messages if "system" in self.roles else fold_system(messages)
+
+
+def fold_system(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """Return messages with the system's text before the first user message."""
+    system = "\n\n".join(m.content for m in messages if m.role == "system")
+    others = [message for message in messages if message.role != "system"]
+    if not system:
+        return others
+    if not others or others[0].role != "user":
+        return [ChatMessage("user", system), *others]
+    first = ChatMessage("user", f"{system}\n\n{others[0].content}")
+    return [first, *others[1:]]
 
 
 _OUR_ROLES: dict[Role, str] = {
@@ -124,7 +153,7 @@ def find_template(name: str | None, program: str | None) -> ChatTemplate:
     raise ModelError(f"the model's chat template is not one of: {known}")
 
 
-def _join_markup(segments: Iterable[Segment]) -> list[Segment]:
+def join_markup(segments: Iterable[Segment]) -> list[Segment]:
     """Return the segments with neighbouring markup in one, so that it merges as one."""
     joined: list[Segment] = []
     for segment in segments:

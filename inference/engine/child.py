@@ -29,6 +29,7 @@ from inference.engine.wire import (
     Loaded,
     LoadFailed,
     Order,
+    Refused,
     Submit,
     Text,
     decode_order,
@@ -75,7 +76,7 @@ class Outbox:
                 self._seen.add(event.key)
             else:
                 others.append(event)
-            if isinstance(event, Finished):
+            if isinstance(event, Finished | Refused):
                 self._seen.discard(event.key)
         if others or (is_urgent and self._texts):
             self._flush(others)

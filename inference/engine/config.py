@@ -1,6 +1,24 @@
 """How an engine is set up: plain values that the host hands to its child process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from inference.types import SamplingParams
+
+# What llama.cpp can tell apart, and how many threads ggml has room for.
+MAX_SLOTS = 256
+MAX_THREADS = 512
+
+KV_TYPES = ("auto", "f16", "q8_0", "q4_0")
+SWITCHES = ("auto", "on", "off")
+ROPE_SCALINGS = ("model", "none", "linear", "yarn")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter on top of the model, and how much of it counts."""
+
+    path: str
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +31,19 @@ class EngineConfig:
     ones are kept for prompts that begin alike. A step computes up to
     `max_batch_tokens`, but only `max_prefill_tokens` of prompts while somebody's reply
     is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
-    chooses by the size of the model and the processors (`cpus.py`). `template` names
-    the chat template where the model file does not tell.
+    chooses by the size of the model and the processors (`cpus.py`), `num_batch_threads`
+    None takes as many for prompts. `template` names the chat template where the model
+    file does not tell. `sampling` holds where a request says nothing, and `thinking`
+    tells templates that know it whether the model reasons before it answers.
+
+    `kv_type_k` and `kv_type_v` are how keys and values are stored; "auto" is q8_0 on a
+    CPU and f16 on a GPU. `main_gpu` puts the whole model on one of several GPUs.
+    `mmap` None lets llama.cpp choose how the file is read; `mlock` keeps it in memory.
+    `rope_factor` stretches the context that the model was trained for, by the method
+    `rope_scaling`. Without `full_windows` the layers with a sliding window keep no more
+    than the window: less memory, but prompts share a beginning only where somebody
+    stopped (kv_cache.py).
+
     With `quotes` the model names quotable sentences by their marks (marks.py), which
     it must have been trained to; the other `quote_` values are those of the policy in
     quoter.py.
@@ -28,9 +57,23 @@ class EngineConfig:
     max_batch_tokens: int = 256
     max_prefill_tokens: int = 32
     num_threads: int | None = None
+    num_batch_threads: int | None = None
     num_gpu_layers: int = 0
+    main_gpu: int | None = None
+    mmap: bool | None = None
+    mlock: bool = False
+    kv_type_k: str = "auto"
+    kv_type_v: str = "auto"
+    flash_attention: str = "auto"
+    full_windows: bool = True
+    rope_scaling: str = "model"
+    rope_factor: float = 1.0
+    rope_base: float = 0.0
+    adapters: tuple[Adapter, ...] = ()
     reuse_prefixes: bool = True
     template: str | None = None
+    thinking: bool = False
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     quotes: bool = False
     quote_lean: float = 0.0
     quote_doubt: float = 0.0
@@ -43,6 +86,27 @@ class EngineConfig:
             raise ValueError("max_batch_tokens must be at least max_sequences")
         if self.max_prefill_tokens < 1:
             raise ValueError("max_prefill_tokens must be positive")
+        if self.num_slots > MAX_SLOTS:
+            raise ValueError(
+                f"max_sequences and max_retained are {self.num_slots} together; "
+                f"llama.cpp tells {MAX_SLOTS} apart"
+            )
+        self._check_cache()
+        if self.main_gpu is not None and not self.num_gpu_layers:
+            raise ValueError("main_gpu needs num_gpu_layers, which is 0")
+        if self.rope_factor != 1.0 and self.rope_scaling not in {"linear", "yarn"}:
+            raise ValueError("rope_factor needs rope_scaling: linear or yarn")
+
+    def _check_cache(self) -> None:
+        for name in ("kv_type_k", "kv_type_v"):
+            if getattr(self, name) not in KV_TYPES:
+                raise ValueError(f"{name} must be one of {', '.join(KV_TYPES)}")
+        is_plain = self.kv_type_v in {"auto", "f16"}
+        if self.flash_attention == "off" and not is_plain:
+            raise ValueError(
+                f"kv_type_v {self.kv_type_v} needs flash attention, which is off; "
+                "without it values are stored as f16"
+            )
 
     @property
     def num_slots(self) -> int:

@@ -1,22 +1,30 @@
 """Turns the bytes of tokens into text that may be shown.
 
-Holds back what is not yet certain: the first bytes of a character, and text that
-may turn out to be the beginning of a stop string.
+Holds back what is not yet certain: the first bytes of a character, what may be the
+beginning of a reasoning section, and text that may turn out to be the beginning of a
+stop string.
 """
 
 import codecs
 from collections.abc import Iterable
 
+from inference.engine.reasoning import Reasoning
+
 
 class Detokenizer:
     """The text of one sequence as it grows.
 
-    `stop` strings end the text before they begin. Bytes that are no UTF-8 become
-    U+FFFD; an unfinished character at the end is dropped.
+    `stop` strings end the text before they begin; of several that are complete with
+    the same token, the one that begins first counts. What `reasoning` keeps out is not
+    searched for them. Bytes that are no UTF-8 become U+FFFD; an unfinished character
+    at the end is dropped.
     """
 
-    def __init__(self, stop: Iterable[str] = ()) -> None:
+    def __init__(
+        self, stop: Iterable[str] = (), reasoning: Reasoning | None = None
+    ) -> None:
         self._stop = tuple(stop)
+        self._reasoning = reasoning
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
         self.is_stopped = False
@@ -25,17 +33,25 @@ class Detokenizer:
         """Return the text that became certain with the next token; often empty."""
         if self.is_stopped:
             return ""
-        self._held += self._decoder.decode(piece)
+        text = self._decoder.decode(piece)
+        return self._add(self._reasoning.take(text) if self._reasoning else text)
+
+    def finish(self) -> str:
+        """Return what was held back, now that no token follows."""
+        if self.is_stopped:
+            return ""
+        text = self._add(self._reasoning.finish()) if self._reasoning else ""
+        return text if self.is_stopped else text + self._release(len(self._held))
+
+    def _add(self, text: str) -> str:
+        """Return what is certain once `text` has come."""
+        self._held += text
         starts = [self._held.find(stop) for stop in self._stop]
         found = [start for start in starts if start >= 0]
         if found:
             self.is_stopped = True
             return self._release(min(found))
         return self._release(len(self._held) - self._count_doubtful())
-
-    def finish(self) -> str:
-        """Return what was held back, now that no token follows."""
-        return "" if self.is_stopped else self._release(len(self._held))
 
     def _release(self, length: int) -> str:
         text, self._held = self._held[:length], self._held[length:]

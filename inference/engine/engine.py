@@ -2,29 +2,23 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
-from inference.engine.detokenizer import Detokenizer
 from inference.engine.kv_cache import KvCache
-from inference.engine.marks import AFTER_MARK, mark_messages
-from inference.engine.quoter import QuotePolicy, Quoter, Source
+from inference.engine.reply import Reply, ReplyBuilder
 from inference.engine.runner import Outcome, Runner
-from inference.engine.sampler import Sampler, SamplingParams
 from inference.engine.scheduler import Scheduler, Step
 from inference.engine.sequence import Sequence
 from inference.engine.wire import EngineStats, Event, Finished, Refused, Text
-from inference.errors import PromptTooLong, RequestRejected
+from inference.errors import BackendError, PromptTooLong, RequestRejected
 from inference.types import (
-    ChatMessage,
     Completion,
     CompletionRequest,
     EngineTimings,
     FinishReason,
-    Quotable,
     Usage,
 )
 
@@ -35,9 +29,7 @@ class _Job:
 
     request: CompletionRequest
     sequence: Sequence
-    sampler: Sampler
-    detokenizer: Detokenizer
-    quoter: Quoter | None
+    reply: Reply
     arrived_s: float
     first_step_s: float | None = None
     token_times_s: list[float] = field(default_factory=list)
@@ -65,14 +57,16 @@ class Engine:
         self._runner = runner
         self._config = config
         self._clock = clock
-        self._cache = KvCache(runner.num_cells, config.num_slots, config.reuse_prefixes)
+        self._cache = KvCache(
+            runner.num_cells, config.num_slots, config.reuse_prefixes, runner.can_cut
+        )
         self._scheduler = Scheduler(
             self._cache,
             config.max_batch_tokens,
             config.max_sequences,
             config.max_prefill_tokens,
         )
-        self._num_opening = len(runner.tokenize([]))
+        self._replies = ReplyBuilder(runner, config)
         self._jobs: dict[str, _Job] = {}
         self._cancelled: set[str] = set()
         self._step_keys: frozenset[str] = frozenset()
@@ -86,27 +80,20 @@ class Engine:
 
     def submit(self, key: str, request: CompletionRequest) -> list[Event]:
         """Queue a request; return its refusal, if it can never be answered."""
-        messages, marked = self._mark(request)
+        self._step_started_s = self._clock()
         try:
-            prompt = self._runner.tokenize(self._runner.template.render(messages))
-            quoter = self._build_quoter(marked)
-        except UnicodeEncodeError as error:
-            return [Refused(key, RequestRejected(f"not valid text: {error.reason}"))]
+            prompt, reply = self._replies.build(request)
+        except RequestRejected as error:
+            return [Refused(key, error)]
+        finally:
+            self._step_started_s = None
         limit_tokens = self._runner.limit_tokens
         if len(prompt) + request.max_tokens > limit_tokens:
+            reply.close()
             error_sizes = (len(prompt), request.max_tokens, limit_tokens)
             return [Refused(key, PromptTooLong(*error_sizes))]
         sequence = Sequence(key, prompt)
-        params = SamplingParams(request.temperature, request.top_p, request.seed)
-        stop = (*request.stop, *self._runner.template.markers)
-        self._jobs[key] = _Job(
-            request,
-            sequence,
-            Sampler(params),
-            Detokenizer(stop),
-            quoter,
-            self._clock(),
-        )
+        self._jobs[key] = _Job(request, sequence, reply, self._clock())
         self._scheduler.add(sequence)
         return []
 
@@ -127,6 +114,7 @@ class Engine:
             for number, chunk in enumerate(step.chunks):
                 if chunk.is_last:
                     events += self._take_token(chunk.sequence, number)
+        self._step_started_s = None
         return events
 
     def read_stats(self) -> EngineStats:
@@ -163,18 +151,22 @@ class Engine:
         self._step_keys = frozenset(chunk.sequence.key for chunk in step.chunks)
         outcome = self._runner.compute(step)
         self._step_keys = frozenset()
-        self._step_started_s = None
         if outcome is Outcome.COMPUTED:
             self._scheduler.complete(step)
             self._totals.num_steps += 1
             return True
-        self._scheduler.abandon(step)
+        self._scheduler.abandon(step, is_intact=outcome is Outcome.NO_ROOM)
         if outcome is Outcome.NO_ROOM:
             self._make_room()
         return False
 
     def _make_room(self) -> None:
-        """Preempt, though our own count of the cells said that there is room."""
+        """Drop or preempt, though our own count of the cells said that there is room.
+
+        llama.cpp knows more: shared cells of a sliding window are not used again.
+        """
+        if self._scheduler.drop_retained():
+            return
         if len(self._scheduler.running) < 2:
             raise RuntimeError("a single sequence does not fit the cache")
         self._scheduler.preempt_youngest()
@@ -182,58 +174,23 @@ class Engine:
     def _take_token(self, sequence: Sequence, chunk_number: int) -> list[Event]:
         """Sample behind a sequence; return its new text and its end, if any."""
         job = self._jobs[sequence.key]
+        reply = job.reply
         logits = self._runner.logits_of(chunk_number)
-        if job.quoter is not None:
-            logits = job.quoter.restrict(logits)
-        token = job.sampler.sample(logits)
+        try:
+            token = reply.choose(logits, sequence.tokens)
+        except BackendError as error:
+            self._drop(job)
+            return [Refused(sequence.key, error)]
         if self._runner.is_end(token):
-            text = job.detokenizer.finish()
-            return self._build_events(job, text, FinishReason.STOP)
+            return self._build_events(job, reply.finish(), FinishReason.STOP)
         sequence.append(token)
         job.token_times_s.append(self._clock())
-        piece = self._runner.piece_of(token)
-        if job.quoter is not None:
-            piece = job.quoter.take(token, piece)
-        text = job.detokenizer.push(piece)
-        if job.quoter is not None and job.quoter.is_done:
-            text += job.detokenizer.finish()
-            return self._build_events(job, text, FinishReason.STOP)
-        if job.detokenizer.is_stopped:
-            return self._build_events(job, text, FinishReason.STOP)
+        text = reply.take(token, self._runner.piece_of(token))
+        if reply.is_complete:
+            return self._build_events(job, text + reply.finish(), FinishReason.STOP)
         if sequence.num_generated >= job.request.max_tokens:
-            text += job.detokenizer.finish()
-            return self._build_events(job, text, FinishReason.LENGTH)
+            return self._build_events(job, text + reply.finish(), FinishReason.LENGTH)
         return self._build_events(job, text, None)
-
-    def _mark(
-        self, request: CompletionRequest
-    ) -> tuple[tuple[ChatMessage, ...], dict[str, Quotable]]:
-        """Return the messages as the model reads them, and what the marks mean."""
-        if not self._config.quotes or not request.quotable:
-            return request.messages, {}
-        return mark_messages(request.messages, request.quotable)
-
-    def _build_quoter(self, marked: Mapping[str, Quotable]) -> Quoter | None:
-        """Return what keeps a reply to its sources, None where there are none."""
-        if not marked:
-            return None
-        sources = []
-        for mark, item in marked.items():
-            label = f"{mark}{AFTER_MARK}"
-            num_silent = len(self._tokenize_text(label))
-            tokens = self._tokenize_text(f"{label} {item.text}")
-            sources.append(Source(tuple(tokens), num_silent, item.weight))
-        policy = QuotePolicy(
-            self._config.quote_lean,
-            self._config.quote_doubt,
-            self._config.quote_also_from,
-        )
-        return Quoter(sources, self._tokenize_text("\n")[-1], policy)
-
-    def _tokenize_text(self, text: str) -> list[int]:
-        """Return tokens of text inside a prompt, without those that begin one."""
-        tokens = self._runner.tokenize([Segment(text, is_markup=False)])
-        return tokens[self._num_opening :]
 
     def _build_events(
         self, job: _Job, text: str, reason: FinishReason | None
@@ -244,15 +201,15 @@ class Engine:
         return events
 
     def _finish(self, job: _Job, reason: FinishReason) -> Finished:
+        self._drop(job)
         sequence = job.sequence
-        del self._jobs[sequence.key]
-        self._scheduler.finish(sequence)
         usage = Usage(
             prompt_tokens=0
             if sequence.num_cached is None
             else sequence.num_prompt_tokens,
             completion_tokens=sequence.num_generated,
             cached_tokens=sequence.num_cached or 0,
+            reasoning_tokens=job.reply.reasoning.num_tokens,
         )
         self._totals.num_prompt_tokens += usage.prompt_tokens
         self._totals.num_cached_tokens += usage.cached_tokens
@@ -261,6 +218,12 @@ class Engine:
             reason, usage, self._runner.model, self._build_timings(job)
         )
         return Finished(sequence.key, completion)
+
+    def _drop(self, job: _Job) -> None:
+        """Forget a request that is over, and free what it held."""
+        del self._jobs[job.sequence.key]
+        self._scheduler.finish(job.sequence)
+        job.reply.close()
 
     def _build_timings(self, job: _Job) -> EngineTimings:
         started_s = self._clock() if job.first_step_s is None else job.first_step_s

@@ -6,6 +6,11 @@ prompt costs its cells once however many conversations use it. A slot whose sequ
 has finished is retained for the next prompt that begins alike, until somebody needs
 the slot or its cells: then the least recently used one goes.
 
+Not every memory can be cut. A recurrent state is that of its last token, and a sliding
+window has lost what lies before it. There a prompt continues a slot only if it begins
+with all of it, and what is to be shared is kept as a snapshot: a copy of a slot at the
+place where prompts part, made while a prompt is read (scheduler.py).
+
 What has to happen in llama.cpp is collected as operations, to be carried out in
 order before the next decode.
 """
@@ -50,19 +55,26 @@ class _Slot:
     tokens: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
     is_active: bool = False
+    is_snapshot: bool = False
 
 
 class KvCache:
     """The bookkeeping of `num_cells` cells and `num_slots` slots.
 
     Invariant: a cell is free exactly if no slot holds it, and pinned exactly if an
-    active slot does.
+    active slot does. Unless `can_cut`, slots are only continued, copied whole, or
+    dropped.
     """
 
     def __init__(
-        self, num_cells: int, num_slots: int, reuse_prefixes: bool = True
+        self,
+        num_cells: int,
+        num_slots: int,
+        reuse_prefixes: bool = True,
+        can_cut: bool = True,
     ) -> None:
         self.num_cells = num_cells
+        self.can_cut = can_cut
         self.reuses_prefixes = reuse_prefixes
         self._slots = [_Slot() for _ in range(num_slots)]
         self._idle = list(range(num_slots - 1, -1, -1))
@@ -150,6 +162,30 @@ class KvCache:
             raise ValueError(f"slot {slot} has no cells reserved for these tokens")
         held.tokens.extend(tokens)
 
+    def keep_snapshot(self, slot: int) -> bool:
+        """Retain a copy of an active slot as it is now; False if there is no slot.
+
+        It costs no cells. It stays when prompts continue it, until it is evicted.
+        """
+        copy = self._vacate_slot(keep=None)
+        if copy is None:
+            return False
+        self._share(slot, copy, len(self._slots[slot].tokens))
+        self._slots[copy].is_snapshot = True
+        self._retained[copy] = None
+        return True
+
+    def drop_retained(self) -> bool:
+        """Evict all retained slots; return whether there were any."""
+        had_any = bool(self._retained)
+        while self._retained:
+            self._evict(next(iter(self._retained)))
+        return had_any
+
+    def count_known(self, tokens: Sequence[int]) -> int:
+        """Return how much of `tokens` some slot holds, and perhaps cannot share."""
+        return max(count_shared(held.tokens, tokens) for held in self._slots)
+
     def cancel_reservation(self, slot: int) -> None:
         """Give back the cells that were reserved and not computed."""
         self._truncate(slot, len(self._slots[slot].tokens))
@@ -176,19 +212,21 @@ class KvCache:
         wanted = list(tokens[:-1])
         for number, held in enumerate(self._slots):
             length = count_shared(held.tokens, wanted) if held.tokens else 0
-            if length > best[1]:
+            is_usable = self.can_cut or length == len(held.tokens)
+            if is_usable and length > best[1]:
                 best = (number, length)
         return best
 
     def _can_take_over(self, source: int, length: int) -> bool:
         """Return whether nothing but the prefix is in `source`, and nobody uses it."""
         held = self._slots[source]
-        return not held.is_active and len(held.tokens) == length
+        is_free = not held.is_active and not held.is_snapshot
+        return is_free and len(held.tokens) == length
 
     def _activate(self, slot: int) -> None:
         self._retained.pop(slot, None)
         held = self._slots[slot]
-        held.is_active = True
+        held.is_active, held.is_snapshot = True, False
         for cell in held.cells:
             self._num_pinned += self._pins[cell] == 0
             self._pins[cell] += 1
@@ -221,12 +259,15 @@ class KvCache:
 
     def _empty(self, slot: int) -> None:
         self._truncate(slot, 0)
+        self._slots[slot].is_snapshot = False
         self._idle.append(slot)
 
     def _truncate(self, slot: int, length: int) -> None:
         held = self._slots[slot]
         if len(held.cells) <= length:
             return
+        if not self.can_cut and 0 < length < len(held.tokens):
+            raise RuntimeError(f"slot {slot} cannot be cut back to {length} tokens")
         for cell in held.cells[length:]:
             if held.is_active:
                 self._unpin(cell)
@@ -235,7 +276,9 @@ class KvCache:
                 self._free.append(cell)
         del held.cells[length:]
         del held.tokens[length:]
-        self._operations.append(Truncate(slot, length))
+        # What cannot be cut ends at its last token: only reserved cells were dropped.
+        if self.can_cut or length == 0:
+            self._operations.append(Truncate(slot, length))
 
     def _unpin(self, cell: int) -> None:
         self._pins[cell] -= 1

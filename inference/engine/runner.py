@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.chat_template import ChatTemplate, Segment
+from inference.engine.chat_template import Segment, Template
 from inference.engine.scheduler import Step
+from inference.types import CompletionRequest
 
 
 class Outcome(Enum):
@@ -19,20 +20,47 @@ class Outcome(Enum):
     ABORTED = "aborted"
 
 
+class Grammar(Protocol):
+    """What a reply may consist of, at the place where its tokens so far have led."""
+
+    def allows(self, token: int) -> bool:
+        """Return whether `token` may come next; cheap."""
+
+    def mask(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits with -inf where a token may not come next.
+
+        Of those that may, as many of the likeliest are kept as a sampler looks at.
+        """
+
+    def accept(self, token: int) -> None:
+        """Go on behind `token`, which is allowed and does not end the reply."""
+
+    def close(self) -> None:
+        """Free it; nothing else may be called after it."""
+
+
 class Runner(Protocol):
     """A loaded model with its cache. One thread at a time, but for `abort`.
 
     `limit_tokens` is the longest sequence that the model and the cache can hold,
-    `num_cells` the size of the cache.
+    `num_cells` the size of the cache. Unless `can_cut`, what a slot holds can only be
+    continued, copied as a whole, or dropped (kv_cache.py).
     """
 
     model: str
-    template: ChatTemplate
     limit_tokens: int
     num_cells: int
+    can_cut: bool
+
+    @property
+    def template(self) -> Template:
+        """What writes conversations down for the model."""
 
     def tokenize(self, segments: Iterable[Segment]) -> list[int]:
         """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""
+
+    def build_grammar(self, request: CompletionRequest) -> Grammar:
+        """Return the grammar of a constrained request; raises RequestRejected."""
 
     def piece_of(self, token: int) -> bytes:
         """Return the bytes of a token, none for a special one."""

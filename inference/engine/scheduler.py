@@ -112,15 +112,32 @@ class Scheduler:
         for chunk in step.chunks:
             self._cache.commit(chunk.slot, chunk.tokens)
             chunk.sequence.advance(len(chunk.tokens))
+            if chunk.sequence.snapshot_at == chunk.sequence.num_computed:
+                self._cache.keep_snapshot(chunk.slot)
+                chunk.sequence.snapshot_at = None
 
-    def abandon(self, step: Step) -> None:
-        """Note that the step was not computed; its tokens stay pending."""
-        for chunk in step.chunks:
-            self._cache.cancel_reservation(chunk.slot)
+    def abandon(self, step: Step, is_intact: bool = True) -> None:
+        """Note that the step was not computed; its tokens stay pending.
+
+        Unless `is_intact`, parts of it may have been: sequences whose memory cannot
+        be cut back start again.
+        """
+        for chunk in reversed(step.chunks):
+            if is_intact or self._cache.can_cut:
+                self._cache.cancel_reservation(chunk.slot)
+            else:
+                self._preempt(chunk.sequence)
+
+    def drop_retained(self) -> bool:
+        """Forget what is kept for prompts to come; return whether there was any."""
+        return self._cache.drop_retained()
 
     def preempt_youngest(self) -> None:
         """Take the slot from the youngest running sequence and let it wait first."""
-        sequence = self.running.pop()
+        self._preempt(self.running[-1])
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
         self._cache.release(_slot_of(sequence), retain=False)
         sequence.preempt()
         self.waiting.appendleft(sequence)
@@ -163,6 +180,7 @@ class Scheduler:
                 break
             self.waiting.popleft()
             sequence.start(claim.slot, claim.num_cached)
+            sequence.snapshot_at = self._choose_snapshot(sequence)
             self.running.append(sequence)
             chunk = self._build_prefill(sequence, room)
             chunks += chunk
@@ -172,6 +190,8 @@ class Scheduler:
     def _build_prefill(self, sequence: Sequence, room: int) -> list[Chunk]:
         """Return a chunk of as many pending tokens as fit; none if no cell is left."""
         num_tokens = min(sequence.num_pending, room, self._cache.num_available)
+        if sequence.snapshot_at is not None:
+            num_tokens = min(num_tokens, sequence.snapshot_at - sequence.num_computed)
         if num_tokens < 1 or not self._cache.reserve(_slot_of(sequence), num_tokens):
             return []
         return [_build_chunk(sequence, num_tokens)]
@@ -193,13 +213,41 @@ class Scheduler:
 
         Sixteen customers who arrive together then compute their system prompt once.
         """
+        if not self._cache.reuses_prefixes:
+            return False
+        if not self._cache.can_cut:
+            return self._awaits_snapshot(sequence)
         wanted = sequence.tokens[:-1]
         known = promised = 0
         for other in self.running:
             shared = count_shared(other.tokens, wanted)
             known = max(known, min(shared, other.num_computed))
             promised = max(promised, shared)
-        return self._cache.reuses_prefixes and promised - known >= MIN_AWAITED_TOKENS
+        return promised - known >= MIN_AWAITED_TOKENS
+
+    def _awaits_snapshot(self, sequence: Sequence) -> bool:
+        wanted = sequence.tokens[:-1]
+        return any(
+            other.snapshot_at is not None
+            and count_shared(other.tokens[: other.snapshot_at], wanted)
+            == other.snapshot_at
+            for other in self.running
+        )
+
+    def _choose_snapshot(self, sequence: Sequence) -> int | None:
+        """Return where a prompt parts from all others that are known, None if nowhere.
+
+        Only needed where a memory cannot be cut: the next that begins alike finds a
+        copy that ends there.
+        """
+        if self._cache.can_cut or not self._cache.reuses_prefixes:
+            return None
+        wanted = sequence.tokens[:-1]
+        others = [s.tokens for s in [*self.running, *self.waiting] if s is not sequence]
+        shared = max([count_shared(tokens, wanted) for tokens in others], default=0)
+        shared = max(shared, self._cache.count_known(wanted))
+        is_worth_it = shared - sequence.num_computed >= MIN_AWAITED_TOKENS
+        return shared if is_worth_it else None
 
 
 def count_tokens(chunks: Iterable[Chunk]) -> int:

@@ -17,7 +17,8 @@ class Sequence:
 
     The keys and values of the first `num_computed` tokens are in the cache under
     `slot`; the rest is pending. While it runs at least one token is pending: the
-    logits behind the last one are what the next token is sampled from. Illegal
+    logits behind the last one are what the next token is sampled from. Where the
+    first `snapshot_at` tokens are computed, a copy is kept for others. Illegal
     transitions raise RuntimeError.
     """
 
@@ -31,6 +32,7 @@ class Sequence:
         self.slot: int | None = None
         self.num_computed = 0
         self.num_cached: int | None = None
+        self.snapshot_at: int | None = None
 
     def __repr__(self) -> str:
         return (

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inference import errors
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.types import (
     ChatMessage,
     Completion,
@@ -18,6 +18,7 @@ from inference.types import (
     EngineTimings,
     FinishReason,
     Quotable,
+    SamplingParams,
     Usage,
 )
 
@@ -144,6 +145,7 @@ def _decode(line: bytes) -> Order | Event:
 def _encode_refusal(item: Refused) -> dict[str, Any]:
     error = item.error
     fields: dict[str, Any] = {"key": item.key, "reason": str(error)}
+    fields["error"] = type(error).__name__
     if isinstance(error, errors.PromptTooLong):
         fields["sizes"] = [error.prompt_tokens, error.max_tokens, error.limit_tokens]
     return fields
@@ -152,7 +154,14 @@ def _encode_refusal(item: Refused) -> dict[str, Any]:
 def _decode_refusal(fields: Mapping[str, Any]) -> Refused:
     if "sizes" in fields:
         return Refused(fields["key"], errors.PromptTooLong(*fields["sizes"]))
-    return Refused(fields["key"], errors.RequestRejected(fields["reason"]))
+    return Refused(fields["key"], _REFUSALS[fields["error"]](fields["reason"]))
+
+
+def _decode_load(fields: Mapping[str, Any]) -> Load:
+    values = dict(fields["config"])
+    values["sampling"] = SamplingParams(**values["sampling"])
+    values["adapters"] = tuple(Adapter(**a) for a in values["adapters"])
+    return Load(EngineConfig(**values))
 
 
 def _decode_submit(fields: Mapping[str, Any]) -> Submit:
@@ -171,8 +180,13 @@ def _decode_finished(fields: Mapping[str, Any]) -> Finished:
     return Finished(fields["key"], Completion(**values))
 
 
+_REFUSALS: dict[str, Callable[[str], errors.BackendError]] = {
+    "RequestRejected": errors.RequestRejected,
+    "InvalidResponse": errors.InvalidResponse,
+}
+
 _DECODERS: dict[str, Callable[[dict[str, Any]], Order | Event]] = {
-    "Load": lambda fields: Load(EngineConfig(**fields["config"])),
+    "Load": _decode_load,
     "Submit": _decode_submit,
     "Cancel": lambda fields: Cancel(**fields),
     "Loaded": lambda fields: Loaded(**fields),

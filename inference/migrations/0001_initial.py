@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('model', models.CharField(blank=True, help_text='llama.cpp: the path of a GGUF file; empty means the bundled model. An API: the name it knows the model by, such as gpt-5-mini.', max_length=300)),
                 ('endpoint', models.CharField(blank=True, help_text='The base URL of an API, such as https://api.openai.com/v1 or that of your own vLLM or llama-server. Empty for models in this installation.', max_length=300)),
                 ('key', inference.fields.EncryptedTextField(blank=True, default='', editable=False, help_text='What the API asks for.')),
-                ('options', models.JSONField(blank=True, default=dict, help_text='llama.cpp: num_cells, max_sequences, max_waiting, num_threads, num_gpu_layers, template, quotes, quote_lean, quote_doubt, quote_also_from. An API: max_tokens_field, omit, extra_body. Scripted: scripts.')),
+                ('options', models.JSONField(blank=True, default=dict, help_text='llama.cpp: num_cells, max_sequences, max_waiting, num_threads, num_gpu_layers, template, thinking, quotes, quote_lean, quote_doubt, quote_also_from. An API: max_tokens_field, dialect, omit, extra_body. Both: temperature, top_p, top_k, min_p, repetition_penalty, repetition_window, seed. Scripted: scripts.')),
                 ('is_enabled', models.BooleanField(default=True)),
                 ('position', models.PositiveSmallIntegerField(default=10)),
                 ('first_token_s', models.FloatField(default=15.0, validators=[django.core.validators.MinValueValidator(0.1)], verbose_name='first token (s)')),

@@ -72,7 +72,8 @@ def test_the_readme_has_the_defaults(defaults, rows):
 
 def test_what_is_empty_is_explained_or_empty_in_the_readme(defaults, rows):
     empty = [rows[name] for name, value in defaults.items() if not value]
-    assert all(re.fullmatch(r"(made in `var/\w+`|SQLite in `var/`)?", x) for x in empty)
+    explained = r"(made in `var/\w+`|SQLite in `var/`|`var/models`)?"
+    assert all(re.fullmatch(explained, x) for x in empty)
 
 
 def test_every_setting_says_what_it_means_in_the_readme():

@@ -6,6 +6,7 @@ from django.contrib.admin.models import LogEntry
 
 from inference.models import Backend, Price
 from tests.factories import make_backend
+from tests.inference.toy_models import dense
 
 pytestmark = pytest.mark.django_db
 
@@ -160,3 +161,25 @@ class TestPrices:
         data = {"model": "gpt-x", "input_usd_per_mtok": "-1"}
         admin_client.post("/admin/inference/price/add/", data)
         assert not Price.objects.exists()
+
+
+class TestMemory:
+    def test_a_model_that_will_not_fit_is_saved_with_a_warning(self, post, tmp_path):
+        file = dense()
+        file.set(block_count=10_000)
+        path = file.write(tmp_path / "deep.gguf")
+        options = '{"num_cells": 16000000, "kv_type_k": "f16"}'
+        page = post(kind="llama_cpp", model=str(path), options=options, endpoint="")
+        assert "deep.gguf needs about" in page
+        assert "It does not fit" in page
+        assert Backend.objects.get().model == str(path)
+
+    def test_one_that_fits_is_saved_in_silence(self, post):
+        page = post(kind="llama_cpp", options="{}", endpoint="")
+        assert "of memory" not in page
+        assert Backend.objects.exists()
+
+    def test_a_wrong_option_is_refused_with_what_is_allowed(self, post):
+        page = post(kind="llama_cpp", options='{"kv_type_k": "q9"}', endpoint="")
+        assert "kv_type_k must be one of auto, f16, q8_0, q4_0" in page
+        assert not Backend.objects.exists()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -11,11 +10,11 @@ from inference.backends.base import BackendSettings
 from inference.backends.llama_cpp import (
     LlamaCppBackend,
     build_backend,
-    build_config,
     check_settings,
 )
+from inference.backends.llama_options import build_config
 from inference.backends.scripted import ScriptedBackend
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.errors import Unavailable
 from inference.routing.router import Router
 from inference.types import (
@@ -30,6 +29,7 @@ from inference.types import (
     Routed,
 )
 from tests.inference.conftest import QUICK, wait_until
+from tests.inference.toy_models import adapter, embedder
 
 REQUEST = CompletionRequest((ChatMessage("user", "Where is my tent?"),), max_tokens=20)
 LONG = CompletionRequest(
@@ -84,8 +84,10 @@ def test_a_call_closed_early_is_cancelled_in_the_engine(backend):
 
 def test_a_cancel_ends_the_stream_with_what_it_used(backend):
     cancel = CancelToken()
-    threading.Timer(0.5, cancel.cancel).start()
-    completion = read(backend, LONG, cancel)[-1]
+    stream = backend.stream(LONG, PATIENT, cancel)
+    next(stream)
+    cancel.cancel()
+    *_, completion = stream
     assert completion.finish_reason is FinishReason.CANCELLED
 
 
@@ -146,17 +148,68 @@ def test_reads_an_operators_options(model_path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"threads": 2}, "unknown options"),
-        ({"num_threads": "2"}, "whole number"),
+        ({"threads": 2}, "unknown options .*there are .*num_threads"),
+        ({"num_threads": "2"}, "whole number from 0 to 512 or null"),
         ({"num_threads": True}, "whole number"),
-        ({"num_cells": -1}, "whole number"),
+        ({"num_threads": 513}, "from 0 to 512"),
+        ({"num_cells": -1}, "whole number from 0 to 16,777,216"),
+        ({"num_cells": 2**32 + 512}, "whole number"),
+        ({"num_cells": 1e3}, "whole number"),
         ({"max_sequences": 0}, "room for a sequence"),
+        ({"max_sequences": 256}, "260 together; llama.cpp tells 256 apart"),
         ({"max_batch_tokens": 4}, "at least max_sequences"),
+        ({"main_gpu": 1}, "main_gpu needs num_gpu_layers"),
+        ({"mmap": "yes"}, "true, false or null"),
+        ({"mlock": None}, "true or false"),
+        ({"kv_type_k": "q5_0"}, "one of auto, f16, q8_0, q4_0, not 'q5_0'"),
+        ({"kv_type_v": ["f16"]}, "one of auto"),
+        ({"flash_attention": True}, "one of auto, on, off"),
+        ({"flash_attention": "off", "kv_type_v": "q8_0"}, "needs flash attention"),
+        ({"rope_scaling": "ntk"}, "one of model, none, linear, yarn"),
+        ({"rope_factor": 2}, "needs rope_scaling: linear or yarn"),
+        ({"rope_factor": 0.5, "rope_scaling": "yarn"}, "from 1 to 64"),
+        ({"rope_base": float("nan")}, "number from 0"),
+        ({"adapters": "a.gguf"}, "must be a list such as"),
+        ({"adapters": [{"file": "a.gguf"}]}, "is not like that"),
+        ({"adapters": [{"path": "a.gguf", "scale": "1"}]}, "scale of a.gguf must be"),
+        ({"template": 7}, "must be a text"),
+        ({"quote_lean": -1}, "number from 0"),
     ],
 )
 def test_says_what_is_wrong_with_options(options, complaint):
     with pytest.raises(ValueError, match=complaint):
         build_config("model.gguf", options)
+
+
+def test_reads_every_option(model_path):
+    options = {
+        "num_cells": 1024, "num_batch_threads": 2, "num_gpu_layers": 9, "main_gpu": 0,
+        "mmap": False, "mlock": True, "kv_type_k": "q8_0", "kv_type_v": "q4_0",
+        "flash_attention": "on", "full_windows": False, "rope_scaling": "yarn",
+        "rope_factor": 2, "rope_base": 1e6, "adapters": [{"path": "a.gguf"}],
+    }  # fmt: skip
+    config = build_config("model.gguf", options)
+    assert config.adapters == (Adapter("a.gguf", 1.0),)
+    assert (config.kv_type_v, config.rope_factor, config.mmap) == ("q4_0", 2.0, False)
+
+
+def test_an_adapter_that_is_not_there_is_refused_before_it_is_saved(model_path):
+    options = {"adapters": [{"path": "/nowhere.gguf"}]}
+    with pytest.raises(ValueError, match=r"no adapter file at /nowhere\.gguf"):
+        check_settings(BackendSettings("local", model_path, options))
+
+
+def test_a_model_is_no_adapter(model_path):
+    options = {"adapters": [{"path": model_path}]}
+    with pytest.raises(ValueError, match="is no LoRA adapter"):
+        check_settings(BackendSettings("local", model_path, options))
+
+
+def test_an_adapter_and_an_embedder_are_no_models(tmp_path):
+    for make, why in ((adapter, "is an adapter"), (embedder, "writes no text")):
+        path = make().write(tmp_path / "other.gguf")
+        with pytest.raises(ValueError, match=why):
+            check_settings(BackendSettings("local", str(path)))
 
 
 def test_a_file_of_another_kind_is_refused_before_it_is_saved(tmp_path):

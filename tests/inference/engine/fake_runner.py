@@ -13,6 +13,7 @@ import numpy as np
 from inference.engine.chat_template import CHATML
 from inference.engine.kv_cache import CopyPrefix
 from inference.engine.runner import Outcome
+from inference.errors import RequestRejected
 
 END = 256
 SPECIALS = {"<|im_start|>": 257, "<|im_end|>": END}
@@ -49,16 +50,55 @@ class FakeMemory:
         self.cells.append((position, token, {slot}))
 
 
+class FakeGrammar:
+    """Allows one text, which is the grammar itself, and then the end."""
+
+    num_open = 0
+
+    def __init__(self, text):
+        self.rest = [*text.encode(), END]
+        self.num_masks = 0
+        FakeGrammar.num_open += 1
+
+    def allows(self, token):
+        return token == self.rest[0]
+
+    def mask(self, logits):
+        self.num_masks += 1
+        result = np.full_like(logits, -np.inf)
+        result[self.rest[0]] = logits[self.rest[0]]
+        return result
+
+    def accept(self, token):
+        assert self.rest.pop(0) == token, "the grammar does not allow this"
+
+    def close(self):
+        FakeGrammar.num_open -= 1
+
+
+class StateMemory(FakeMemory):
+    """The same where a slot holds one state, which cannot be cut: as in Mamba."""
+
+    def apply(self, operation):
+        if isinstance(operation, CopyPrefix):
+            held = self.tokens_of(operation.source)
+            assert len(held) == operation.length, "a state is copied whole"
+        else:
+            assert operation.length == 0, "a state cannot be cut back"
+        super().apply(operation)
+
+
 class FakeRunner:
     """Keeps a `FakeMemory` and answers with a hash of it."""
 
     model = "fake"
     template = CHATML
 
-    def __init__(self, num_cells=512, end_every=40, outcomes=()):
+    def __init__(self, num_cells=512, end_every=40, outcomes=(), can_cut=True):
         self.num_cells = self.limit_tokens = num_cells
+        self.can_cut = can_cut
         self.end_every = end_every
-        self.memory = FakeMemory(num_cells)
+        self.memory = (FakeMemory if can_cut else StateMemory)(num_cells)
         self.outcomes = list(outcomes)
         self.steps = []
         self.num_aborts = 0
@@ -70,6 +110,11 @@ class FakeRunner:
         for segment in segments:
             tokens += tokenize(segment.text, segment.is_markup)
         return tokens
+
+    def build_grammar(self, request):
+        if request.grammar == "bad":
+            raise RequestRejected("the grammar cannot be read")
+        return FakeGrammar(request.grammar)
 
     def piece_of(self, token):
         return bytes([token]) if token < 256 else b""
@@ -83,6 +128,8 @@ class FakeRunner:
             self.memory.apply(operation)
         self.on_compute(step)
         outcome = self.outcomes.pop(0) if self.outcomes else Outcome.COMPUTED
+        if outcome is Outcome.ABORTED and not self.can_cut:
+            self._compute_chunk(step.chunks[0])  # in parts, of which one was done
         if outcome is not Outcome.COMPUTED:
             return outcome
         self._logits = [self._compute_chunk(chunk) for chunk in step.chunks]

@@ -90,3 +90,18 @@ def test_shows_everything_without_a_stop_string_in_the_text(cut, stop):
 def test_shows_everything_before_the_only_stop_string(cut, stop):
     text, pieces = cut
     assert "".join(read(pieces, [stop])[0]) == text.partition(stop)[0]
+
+
+def cut_by_the_book(text, stop):
+    """Return the text before the stop string that is complete first."""
+    for length in range(len(text) + 1):
+        starts = [length - len(s) for s in stop if text[:length].endswith(s)]
+        if starts:
+            return text[: min(starts)]
+    return text
+
+
+@given(st.text("ab", max_size=30), stops)
+def test_ends_before_the_stop_string_that_is_complete_first(text, stop):
+    shown, _ = read([letter.encode() for letter in text], stop)
+    assert "".join(shown) == cut_by_the_book(text, stop)

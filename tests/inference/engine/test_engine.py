@@ -55,6 +55,9 @@ class Bench:
         return write_alone(prompt, request.max_tokens, self.runner.end_every)
 
 
+KINDS = pytest.mark.parametrize("can_cut", [True, False], ids=["cells", "states"])
+
+
 def test_writes_until_the_model_ends_its_turn():
     bench = Bench(FakeRunner(end_every=10)).submit("a", ask("tents?", 200)).run()
     assert bench.texts["a"] == bench.expected(ask("tents?", 200))
@@ -81,8 +84,9 @@ def test_without_reuse_nothing_is_cached():
     assert bench.ends["b"].usage.cached_tokens == 0
 
 
-def test_sixteen_together_write_what_each_writes_alone():
-    bench = Bench(FakeRunner(num_cells=2000), max_sequences=16)
+@KINDS
+def test_sixteen_together_write_what_each_writes_alone(can_cut):
+    bench = Bench(FakeRunner(num_cells=2000, can_cut=can_cut), max_sequences=16)
     requests = {str(n): ask("boots " * n, 20 + n) for n in range(16)}
     for key, request in requests.items():
         bench.submit(key, request)
@@ -92,8 +96,9 @@ def test_sixteen_together_write_what_each_writes_alone():
     }
 
 
-def test_a_small_cache_changes_no_text():
-    bench = Bench(FakeRunner(num_cells=220, end_every=0))
+@KINDS
+def test_a_small_cache_changes_no_text(can_cut):
+    bench = Bench(FakeRunner(num_cells=220, end_every=0, can_cut=can_cut))
     requests = {str(n): ask("tent " * n, 80) for n in range(8)}
     for key, request in requests.items():
         bench.submit(key, request)
@@ -183,18 +188,63 @@ def test_a_step_that_others_need_is_not_aborted():
     assert bench.texts["b"] == bench.expected(ask("boots?"))
 
 
+@KINDS
 @pytest.mark.parametrize("outcome", [Outcome.ABORTED, Outcome.NO_ROOM])
-def test_a_failed_step_is_tried_again(outcome):
-    bench = Bench(FakeRunner(outcomes=[Outcome.COMPUTED] * 6 + [outcome]))
+def test_a_failed_step_is_tried_again(outcome, can_cut):
+    outcomes = [Outcome.COMPUTED] * 6 + [outcome]
+    bench = Bench(FakeRunner(outcomes=outcomes, can_cut=can_cut))
     bench.submit("a", ask("tents?")).submit("b", ask("boots?")).run()
     assert bench.texts["a"] == bench.expected(ask("tents?"))
     assert bench.texts["b"] == bench.expected(ask("boots?"))
+
+
+def test_room_is_first_made_of_what_is_only_retained():
+    bench = Bench().submit("a", ask("tents?")).run()
+    bench.runner.outcomes = [Outcome.NO_ROOM]
+    bench.submit("b", ask("boots?")).run()
+    assert bench.texts["b"] == bench.expected(ask("boots?"))
+    assert bench.engine.read_stats().num_preemptions == 0
 
 
 def test_a_sequence_that_llama_has_no_room_for_alone_is_a_fatal_mistake():
     bench = Bench(FakeRunner(outcomes=[Outcome.NO_ROOM])).submit("a", ask("tents?"))
     with pytest.raises(RuntimeError, match="does not fit"):
         bench.run()
+
+
+class TestStates:
+    """Models whose memory can be continued and copied, and never be cut."""
+
+    def test_the_second_prompt_leaves_a_snapshot_for_the_third(self):
+        bench = Bench(FakeRunner(can_cut=False))
+        for key, question in (("a", "tents?"), ("b", "boots?"), ("c", "kayaks?")):
+            bench.submit(key, ask(question)).run()
+        cached = [bench.ends[key].usage.cached_tokens for key in "abc"]
+        assert cached == [0, 0, len("<system\nYou are Fern.>\n<user\n")]
+
+    def test_those_who_arrive_together_compute_their_beginning_once(self):
+        bench = Bench(FakeRunner(can_cut=False))
+        for key in "abcd":
+            bench.submit(key, ask(f"{key}?"))
+        bench.run()
+        cached = [bench.ends[key].usage.cached_tokens for key in "abcd"]
+        assert cached == [0] + [len("<system\nYou are Fern.>\n<user\n")] * 3
+
+    def test_a_snapshot_survives_those_who_continue_it(self):
+        bench = Bench(FakeRunner(can_cut=False), max_retained=2)
+        for number in range(9):
+            bench.submit(str(number), ask(f"{number}?")).run()
+        assert all(bench.ends[str(n)].usage.cached_tokens for n in range(2, 9))
+
+    def test_a_conversation_goes_on_where_it_ended(self):
+        bench = Bench(FakeRunner(can_cut=False, end_every=0))
+        bench.submit("a", ask("tents?", 5)).run()
+        said = ChatMessage("assistant", bench.texts["a"])
+        history = (*ask("tents?").messages, said, ChatMessage("user", "and boots?"))
+        bench.submit("b", CompletionRequest(history, 5)).run()
+        usage = bench.ends["a"].usage
+        held = usage.prompt_tokens + usage.completion_tokens - 1
+        assert bench.ends["b"].usage.cached_tokens == held
 
 
 def test_counts_for_the_monitor():
@@ -214,9 +264,12 @@ actions = st.one_of(
 
 
 @settings(deadline=None)
-@given(st.lists(actions, max_size=40), st.integers(160, 400), st.booleans())
-def test_whatever_happens_each_text_is_its_own(story, num_cells, reuse):
-    bench = Bench(FakeRunner(num_cells=num_cells), reuse_prefixes=reuse)
+@given(
+    st.lists(actions, max_size=40), st.integers(160, 400), st.booleans(), st.booleans()
+)
+def test_whatever_happens_each_text_is_its_own(story, num_cells, reuse, can_cut):
+    runner = FakeRunner(num_cells=num_cells, can_cut=can_cut)
+    bench = Bench(runner, reuse_prefixes=reuse)
     requests, failures = {}, []
 
     def fail_in_company(_step):  # alone it is a fatal mistake, see above

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inference.engine.kv_cache import Claim, CopyPrefix, KvCache, Truncate, count_shared
-from tests.inference.engine.fake_runner import FakeMemory
+from tests.inference.engine.fake_runner import FakeMemory, StateMemory
 
 
 def compute(cache, slot, tokens):
@@ -155,15 +155,58 @@ def test_counts_the_common_beginning(left, right):
     )
 
 
+class TestStates:
+    """What can only be continued, copied as a whole, or dropped."""
+
+    def test_are_shared_whole_or_not_at_all(self):
+        cache = KvCache(16, 4, can_cut=False)
+        fill(cache, [1, 2, 3])
+        assert cache.claim([1, 2, 9]).num_cached == 0
+        assert cache.claim([1, 2, 3, 4]).num_cached == 3
+
+    def test_are_not_truncated_for_cells_that_were_reserved(self):
+        cache = KvCache(16, 4, can_cut=False)
+        claim = fill(cache, [1, 2, 3])
+        cache.reserve(claim.slot, 5)
+        cache.cancel_reservation(claim.slot)
+        assert (cache.take_operations(), cache.num_used) == ((), 3)
+
+    def test_are_never_cut(self):
+        cache = KvCache(16, 4, can_cut=False)
+        claim = fill(cache, [1, 2, 3])
+        with pytest.raises(RuntimeError, match="cannot be cut back to 2"):
+            cache._truncate(claim.slot, 2)
+
+    def test_a_snapshot_is_copied_and_stays(self):
+        cache = KvCache(16, 4, can_cut=False)
+        first = fill(cache, [1, 2])
+        assert cache.keep_snapshot(first.slot)
+        compute(cache, first.slot, [3])
+        second = cache.claim([1, 2, 9])
+        assert (second.num_cached, cache.num_retained, cache.num_used) == (2, 1, 3)
+
+    def test_no_snapshot_is_kept_where_all_slots_work(self):
+        cache = KvCache(16, 1, can_cut=False)
+        assert not cache.keep_snapshot(fill(cache, [1, 2]).slot)
+
+    def test_the_last_snapshot_gives_its_slot_when_it_must(self):
+        cache = KvCache(16, 2, can_cut=False)
+        first = fill(cache, [1, 2])
+        cache.keep_snapshot(first.slot)
+        assert cache.claim([1, 2, 3]).num_cached == 2
+        assert cache.num_retained == 0
+
+
 class MirrorOfLlama(RuleBasedStateMachine):
     """Whatever happens, the cache says what a memory that obeys it really holds."""
 
+    can_cut = True
     tokens = st.lists(st.integers(0, 2), min_size=1, max_size=9)
 
     def __init__(self):
         super().__init__()
-        self.cache = KvCache(num_cells=20, num_slots=5)
-        self.memory = FakeMemory(20)
+        self.cache = KvCache(num_cells=20, num_slots=5, can_cut=self.can_cut)
+        self.memory = (FakeMemory if self.can_cut else StateMemory)(20)
         self.pending = {}
 
     def obey(self):
@@ -207,6 +250,11 @@ class MirrorOfLlama(RuleBasedStateMachine):
         del self.pending[slot]
         self.cache.release(slot, retain)
 
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def keep_snapshot(self, data):
+        self.cache.keep_snapshot(data.draw(st.sampled_from(sorted(self.pending))))
+
     @invariant()
     def agrees(self):
         self.obey()
@@ -217,4 +265,11 @@ class MirrorOfLlama(RuleBasedStateMachine):
         assert self.cache.num_available == 20 - len(pinned)
 
 
+class MirrorOfStates(MirrorOfLlama):
+    """The same for memories that cannot be cut."""
+
+    can_cut = False
+
+
 test_mirrors_a_memory_that_obeys = MirrorOfLlama.TestCase
+test_mirrors_a_memory_of_states = MirrorOfStates.TestCase

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.engine.config import EngineConfig
+from inference.engine.config import Adapter, EngineConfig
 from inference.engine.wire import (
     Cancel,
     EngineStats,
@@ -15,13 +15,14 @@ from inference.engine.wire import (
     decode_order,
     encode,
 )
-from inference.errors import PromptTooLong, RequestRejected
+from inference.errors import InvalidResponse, PromptTooLong, RequestRejected
 from inference.types import (
     ChatMessage,
     Completion,
     CompletionRequest,
     EngineTimings,
     FinishReason,
+    SamplingParams,
     Usage,
 )
 
@@ -33,14 +34,30 @@ REQUEST = CompletionRequest(
     stop=("\n\n",),
     request_id="r1",
 )
+CONSTRAINED = CompletionRequest(
+    (ChatMessage("user", "Hi"),),
+    max_tokens=5,
+    top_k=3,
+    min_p=0.1,
+    repetition_penalty=1.1,
+    repetition_window=9,
+    json_schema={"properties": {"ü": {"enum": [1, None]}}},
+)
+CONFIG = EngineConfig(
+    "a.gguf",
+    template="gemma",
+    thinking=True,
+    sampling=SamplingParams(0.5, seed=2**62),
+    adapters=(Adapter("b", 0.5),),
+)
 COMPLETION = Completion(
-    FinishReason.LENGTH, Usage(5, 3, 2), "fern", EngineTimings(4, None)
+    FinishReason.LENGTH, Usage(5, 3, 2, 1), "fern", EngineTimings(4, None)
 )
 
 
 @pytest.mark.parametrize(
     "order",
-    [Load(EngineConfig("a.gguf", template="gemma")), Submit("1", REQUEST), Cancel("1")],
+    [Load(CONFIG), Submit("1", REQUEST), Submit("1", CONSTRAINED), Cancel("1")],
 )
 def test_orders_arrive_as_they_were_sent(order):
     line = encode(order)
@@ -68,12 +85,10 @@ def test_a_refusal_keeps_its_numbers():
     assert "limit of 100" in str(refused.error)
 
 
-def test_a_refusal_keeps_its_reason():
-    refused = decode_event(encode(Refused("1", RequestRejected("not valid text"))))
-    assert (type(refused.error), str(refused.error)) == (
-        RequestRejected,
-        "not valid text",
-    )
+@pytest.mark.parametrize("kind", [RequestRejected, InvalidResponse])
+def test_a_refusal_keeps_its_reason(kind):
+    refused = decode_event(encode(Refused("1", kind("not valid text"))))
+    assert (type(refused.error), str(refused.error)) == (kind, "not valid text")
 
 
 @pytest.mark.parametrize(
