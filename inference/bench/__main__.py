@@ -76,6 +76,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--against", metavar="URL", help="ends in /v1, as a rule")
     parser.add_argument("--against-model", metavar="NAME", default="bench")
+    parser.add_argument("--against-pid", type=int, help="its process, if it is local")
     parser.add_argument("--only", nargs="+", default=[], help="contestants by name")
     parser.add_argument("--options", type=json.loads, default={}, help="engine, JSON")
     parser.add_argument(
@@ -115,6 +116,7 @@ def build_setting(arguments: argparse.Namespace, model: Path) -> Setting:
         build_config(str(model), options),
         threads,
         against,
+        arguments.against_pid,
         arguments.speculation_off,
         SMALL if arguments.quick else Sizes(),
         1 if arguments.quick else arguments.repeats,

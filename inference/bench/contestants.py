@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.backends.base import Backend
+from inference.backends.llama_cpp import LlamaCppBackend
 from inference.bench.measures import Answer, Run
 from inference.bench.playing import play_workload
 from inference.bench.workloads import Workload
@@ -58,6 +60,11 @@ class Contestant(ABC):
 
     name: str
 
+    @property
+    def pid(self) -> int | None:
+        """Return the id of the process that computes, None if it is not ours."""
+        return None
+
     @abstractmethod
     def play(self, workload: Workload) -> Run:
         """Answer a workload and return what was measured."""
@@ -73,7 +80,7 @@ class AskedContestant(Contestant):
     @abstractmethod
     def ask(
         self, messages: tuple[ChatMessage, ...], max_tokens: int
-    ) -> Iterator[str | Usage]:
+    ) -> Generator[str | Usage, None, None]:
         """Yield text as it comes, at last what was used if that is known."""
 
     def play(self, workload: Workload) -> Run:
@@ -82,22 +89,35 @@ class AskedContestant(Contestant):
 
 
 class BackendContestant(AskedContestant):
-    """A backend of ours: the engine, or a server that speaks OpenAI's protocol."""
+    """A backend of ours: the engine, or a server that speaks OpenAI's protocol.
 
-    def __init__(self, name: str, backend: Backend) -> None:
+    `pid` is the server's process if it runs on this machine.
+    """
+
+    def __init__(self, name: str, backend: Backend, pid: int | None = None) -> None:
         self.name = name
         self.backend = backend
+        self._pid = pid
+
+    @property
+    def pid(self) -> int | None:
+        """Return the id of the process that computes, None if it is elsewhere."""
+        if isinstance(self.backend, LlamaCppBackend):
+            return self.backend.host.pid
+        return self._pid
 
     def ask(
         self, messages: tuple[ChatMessage, ...], max_tokens: int
-    ) -> Iterator[str | Usage]:
+    ) -> Generator[str | Usage, None, None]:
         """Yield text as it comes, at last what was used if that is known."""
         request = CompletionRequest(messages, max_tokens)
-        for item in self.backend.stream(request, PATIENT, CancelToken()):
-            if not isinstance(item, Completion):
-                yield item.text
-            elif item.usage is not None:
-                yield item.usage
+        stream = self.backend.stream(request, PATIENT, CancelToken())
+        with closing(stream):
+            for item in stream:
+                if not isinstance(item, Completion):
+                    yield item.text
+                elif item.usage is not None:
+                    yield item.usage
 
     def close(self) -> None:
         """Free the model."""
@@ -165,9 +185,14 @@ class LockContestant(AskedContestant):
         self._lock = threading.Lock()
         self._process = _RawProcess("lock", config)
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process id."""
+        return self._process.pid
+
     def ask(
         self, messages: tuple[ChatMessage, ...], max_tokens: int
-    ) -> Iterator[str | Usage]:
+    ) -> Generator[str | Usage, None, None]:
         """Yield text as it comes; the library does not count tokens of a stream."""
         with self._lock:
             request = {
@@ -191,7 +216,7 @@ class BareContestant(Contestant):
         self._process = _RawProcess("bare", config)
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
         """Return the process id."""
         return self._process.pid
 

@@ -1,5 +1,6 @@
 """What was measured of answers and runs, and the figures that follow from it."""
 
+import os
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -42,10 +43,10 @@ class Answer:
         """Return when the last token came."""
         return self.pieces[-1][0]
 
-    def gaps_between(self, from_s: float, until_s: float) -> list[float]:
-        """Return the gaps between pieces that came in a stretch of time."""
-        times = [time_s for time_s, _ in self.pieces if from_s <= time_s <= until_s]
-        return [late - early for early, late in pairwise(times)]
+    @property
+    def gaps(self) -> list[tuple[float, float]]:
+        """Return from when to when nothing came, between any two pieces."""
+        return list(pairwise(time_s for time_s, _ in self.pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +113,10 @@ def read_private_bytes(pid: str = "self") -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError("the kernel does not say how much memory is anonymous")
+
+
+def read_cpu_s(pid: int) -> float:
+    """Return how long processors have worked for a process and its threads."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

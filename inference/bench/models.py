@@ -42,7 +42,10 @@ _ONE, _IS_WORD, _NAME = 0, 1, 2
 # How far one block moves the stream, where words are 2 away from nothing.
 _ATTENTION_NOISE = 0.3
 _FEED_NOISE = 0.003
-_SHARPNESS = 3.0  # of queries and keys, so that attention looks at few tokens
+# Equal biases of queries and keys make attention look at what came last, so that
+# the first word of an answer depends on the question, not on the system prompt.
+_RECENCY = 1.6
+_SHARPNESS = 0.5
 _SWAP = 4.0  # how much louder the next word is than the own one
 
 
@@ -175,9 +178,13 @@ def _build_block(
         ("v", kv_width, 1.0),
         ("output", width, attention_noise),
     ):
-        yield _noise(f"{name}attn_{part}.weight", (rows, width), scale, rng)
+        # Values are made of words' names alone: what all tokens have says nothing.
+        num_blind = _NAME if part == "v" else 0
+        size = (rows, width)
+        yield _noise(f"{name}attn_{part}.weight", size, scale, rng, num_blind)
         if part != "output":
-            yield _vector(f"{name}attn_{part}.bias", rows, 0.0)
+            bias = 0.0 if part == "v" else _RECENCY
+            yield _vector(f"{name}attn_{part}.bias", rows, bias)
     if is_last:
         yield from _build_swap(shape, name)
         return
@@ -241,11 +248,18 @@ def _matrix(
 
 
 def _noise(
-    name: str, size: tuple[int, int], scale: float, rng: np.random.Generator
+    name: str,
+    size: tuple[int, int],
+    scale: float,
+    rng: np.random.Generator,
+    num_blind: int = 0,
 ) -> Tensor:
+    """Return random weights; the first `num_blind` coordinates are not looked at."""
+
     def make() -> NDArray[np.float16]:
         values = rng.standard_normal(size, np.float32)
         values *= scale / math.sqrt(size[1])
+        values[:, :num_blind] = 0.0
         return values.astype(np.float16)
 
     return Tensor(name, size, np.dtype(np.float16), make)

@@ -2,15 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from inference.bench.measures import Answer, Run
 from inference.bench.words import count_words
 from inference.bench.workloads import Agenda, Workload
 from inference.types import ChatMessage, Usage
 
-# Yields text as it comes, at last what was used if that is known.
-Ask = Callable[[tuple[ChatMessage, ...], int], Iterator[str | Usage]]
+# Yields text as it comes, at last what was used if that is known. Closing it gives up.
+Ask = Callable[[tuple[ChatMessage, ...], int], Generator[str | Usage, None, None]]
 
 
 class _Players:

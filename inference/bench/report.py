@@ -225,7 +225,7 @@ def build_json(results: Results, about: Mapping[str, object]) -> str:
 
 def _say_figure(name: str) -> str:
     """Return a figure's name as the head of a column."""
-    words = name.replace("_per_s", "/s")
+    words = name.replace("_per_cpu_s", "/CPU second").replace("_per_s", "/s")
     for unit in ("s", "mb"):
         if words.endswith(f"_{unit}"):
             words = f"{words.removesuffix(f'_{unit}')}, {unit.replace('mb', 'MB')}"

@@ -22,7 +22,7 @@ from inference.bench.contestants import (
     RawConfig,
 )
 from inference.bench.interruption import measure_interruption
-from inference.bench.measures import Run, find_percentile
+from inference.bench.measures import Run, find_percentile, read_cpu_s
 from inference.bench.workloads import (
     Workload,
     build_churn,
@@ -50,10 +50,10 @@ class Sizes:
     copy_streams: int = 16
     copy_tokens: int = 96
     running_streams: int = 8
-    running_tokens: int = 160
+    quiet_pieces: int = 48
 
 
-SMALL = Sizes(4, 6, 2, 1, 3, 2, 24, 2, 60)
+SMALL = Sizes(4, 6, 2, 1, 3, 2, 24, 2, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Setting:
     engine: EngineConfig
     num_threads: int
     against: BackendSettings | None = None
+    against_pid: int | None = None
     speculation_off: Mapping[str, object] = field(default_factory=dict)
     sizes: Sizes = Sizes()
     num_repeats: int = 1
@@ -100,8 +101,8 @@ def measure_traffic(
             for contestant in _rotate(contestants, repeat):
                 for name, workload in _build_traffic(setting.sizes, names, repeat):
                     say(f"{name}, repetition {repeat}: {contestant.name}")
-                    run = contestant.play(workload)
-                    yield Record(name, contestant.name, repeat, describe_traffic(run))
+                    figures = play_and_describe(contestant, workload)
+                    yield Record(name, contestant.name, repeat, figures)
 
 
 def measure_copying(setting: Setting, say: Say) -> Iterator[Record]:
@@ -150,27 +151,41 @@ def measure_long_prompt(setting: Setting, say: Say) -> Iterator[Record]:
     with ExitStack() as stack:
         contestants = [stack.enter_context(_engine(setting.engine, ENGINE))]
         if setting.against is not None:
-            contestants.append(stack.enter_context(_against(setting.against)))
+            contestants.append(stack.enter_context(_against(setting)))
         for contestant in contestants:
             contestant.play(build_support(0, 0, 2, 1))
         for repeat in range(1, setting.num_repeats + 1):
             for contestant in _rotate(contestants, repeat):
                 say(f"long prompt, repetition {repeat}: {contestant.name}")
                 figures = measure_interruption(
-                    contestant.ask, repeat, sizes.running_streams, sizes.running_tokens
+                    contestant.ask, repeat, sizes.running_streams, sizes.quiet_pieces
                 )
-                yield Record("long prompt", contestant.name, repeat, figures)
+                if figures is None:
+                    say("the running answers ended too soon; nothing was measured")
+                else:
+                    yield Record("long prompt", contestant.name, repeat, figures)
+
+
+def play_and_describe(contestant: Contestant, workload: Workload) -> dict[str, float]:
+    """Return the figures of a run, with those of processor time if it is ours.
+
+    With one thread, tokens a second of processor time hardly depend on what else the
+    machine does.
+    """
+    pid = contestant.pid
+    before_s = read_cpu_s(pid) if pid is not None else 0.0
+    run = contestant.play(workload)
+    figures = describe_traffic(run)
+    if pid is not None:
+        figures["tokens_per_cpu_s"] = run.num_tokens / (read_cpu_s(pid) - before_s)
+    return figures
 
 
 def describe_traffic(run: Run) -> dict[str, float]:
     """Return the figures of a run of "support" or "churn"."""
     later = [answer.ttft_s for answer in run.answers if answer.turn > 1]
     every = [answer.ttft_s for answer in run.answers]
-    gaps = [
-        gap
-        for answer in run.answers
-        for gap in answer.gaps_between(answer.asked_s, answer.ended_s)
-    ]
+    gaps = [late - early for one in run.answers for early, late in one.gaps]
     figures = {
         "tokens_per_s": run.tokens_per_s,
         "ttft_1_s": run.median_ttft_s(1),
@@ -212,7 +227,7 @@ def _contestants(setting: Setting) -> Iterator[list[Contestant]]:
         if setting.wants(ENGINE):
             found.append(stack.enter_context(_engine(setting.engine, ENGINE)))
         if setting.against is not None and setting.wants(AGAINST):
-            found.append(stack.enter_context(_against(setting.against)))
+            found.append(stack.enter_context(_against(setting)))
         for name, same in ((BARE, False), (BARE_SAME, True)):
             if setting.wants(name):
                 bare = BareContestant(build_raw_config(setting, same), name)
@@ -236,8 +251,10 @@ def _engine(config: EngineConfig, name: str) -> Iterator[BackendContestant]:
 
 
 @contextmanager
-def _against(settings: BackendSettings) -> Iterator[BackendContestant]:
-    contestant = BackendContestant(AGAINST, OpenAICompatibleBackend(settings))
+def _against(setting: Setting) -> Iterator[BackendContestant]:
+    assert setting.against is not None
+    backend = OpenAICompatibleBackend(setting.against)
+    contestant = BackendContestant(AGAINST, backend, setting.against_pid)
     try:
         yield contestant
     finally:

@@ -27,6 +27,15 @@ class Server:
             self.num_at_once -= 1
 
 
+def of(*items):
+    """Return what answers with these items."""
+
+    def ask(messages, max_tokens):
+        yield from items
+
+    return ask
+
+
 def test_every_turn_is_asked_once():
     run = play_workload(Server().ask, replace(build_churn(1, 5, 3, 2), answer_tokens=3))
     asked = sorted((answer.conversation, answer.turn) for answer in run.answers)
@@ -56,13 +65,13 @@ def test_an_error_ends_the_run():
 
 
 def test_tokens_are_counted_by_words():
-    answer, text = read_answer(lambda m, n: iter([" a b", " c"]), (), 3, (0, 1))
+    answer, text = read_answer(of(" a b", " c"), (), 3, (0, 1))
     assert [number for _, number in answer.pieces] == [2, 1]
     assert text == " a b c"
 
 
 def test_usage_is_no_text():
     usage = Usage(9, 3, 4)
-    answer, text = read_answer(lambda m, n: iter([" a", usage]), (), 3, (0, 1))
+    answer, text = read_answer(of(" a", usage), (), 3, (0, 1))
     assert answer.usage == usage
     assert text == " a"
