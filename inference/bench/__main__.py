@@ -12,7 +12,12 @@ from inference.bench.footprint import measure_footprint
 from inference.bench.machine import describe_machine
 from inference.bench.models import FOLDER, SHAPES, provide_model
 from inference.bench.quick import BUNDLED, QuickSetting, measure_quickly
-from inference.bench.report import Results, build_json, format_tables
+from inference.bench.report import (
+    Results,
+    build_json,
+    format_record,
+    format_tables,
+)
 from inference.bench.suite import (
     ENGINE,
     SMALL,
@@ -179,10 +184,14 @@ def main(arguments: list[str] | None = None) -> None:
     about = describe_machine(model, setting.num_threads)
     write_lines(f"{name}: {value}" for name, value in about.items())
     write_lines([""])
-    results = Results(measure(setting, names))
-    write_lines(format_tables(results))
-    if asked.json:
-        asked.json.write_text(build_json(results, about), encoding="utf-8")
+    records = []
+    for record in measure(setting, names):
+        records.append(record)
+        say(format_record(record))
+        if asked.json:  # after each: a run of hours may be cut short
+            text = build_json(Results(records), about)
+            asked.json.write_text(text, encoding="utf-8")
+    write_lines(format_tables(Results(records)))
 
 
 if __name__ == "__main__":

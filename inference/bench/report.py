@@ -56,7 +56,9 @@ class Results:
         The median of the ratios within the repetitions; None without a common one.
         """
         ours, theirs = (self.find(workload, one, figure) for one in contestants)
-        ratios = [ours[repeat] / theirs[repeat] for repeat in ours if repeat in theirs]
+        ratios = [
+            ours[repeat] / theirs[repeat] for repeat in ours if theirs.get(repeat)
+        ]
         return statistics.median(ratios) if ratios else None
 
 
@@ -154,6 +156,12 @@ TARGETS = (
 )
 
 
+def format_record(record: Record) -> str:
+    """Return the figures of a record in a line."""
+    figures = (f"{name} {_format(value)}" for name, value in record.figures.items())
+    return f"  {', '.join(figures)}"
+
+
 def format_tables(results: Results) -> Iterator[str]:
     """Yield the lines of a Markdown table for each workload, then the targets'."""
     for workload in results.workloads:
@@ -219,8 +227,35 @@ def build_json(results: Results, about: Mapping[str, object]) -> str:
         }
         for one in results.records
     ]
-    whole = {**about, "records": records, "targets": targets}
+    whole = {
+        **about,
+        "records": records,
+        "ratios": build_ratios(results),
+        "targets": targets,
+    }
     return json.dumps(whole, indent=1) + "\n"
+
+
+def build_ratios(results: Results) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what the first of each workload has of the others' figures."""
+    ratios: dict[str, dict[str, dict[str, float]]] = {}
+    for workload in results.workloads:
+        first, *others = results.contestants_of(workload)
+        figures = {
+            name
+            for record in results.records
+            if record.workload == workload
+            for name in record.figures
+        }
+        ratios[workload] = {
+            other: {
+                name: ratio
+                for name in sorted(figures)
+                if (ratio := results.ratio(workload, name, (first, other))) is not None
+            }
+            for other in others
+        }
+    return ratios
 
 
 def _say_figure(name: str) -> str:

@@ -66,8 +66,10 @@ def test_a_table_compares_everybody_with_the_first():
     assert row == "| against | 35 | 1.45 |"
 
 
-def test_the_json_has_each_repetition_and_each_target():
+def test_the_json_has_repetitions_ratios_and_targets():
     whole = json.loads(build_json(RESULTS, {"threads": 2}))
     assert len(whole["records"]) == 5
+    ratios = {"tokens_per_s": pytest.approx(1.45)}
+    assert whole["ratios"] == {"support cold": {AGAINST: ratios}}
     assert whole["targets"][0]["reached"] == "must"
     assert whole["threads"] == 2
