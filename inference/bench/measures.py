@@ -82,13 +82,21 @@ class Run:
         return (self.num_tokens - len(self.answers)) / wall_s
 
     @property
+    def num_prompt_tokens(self) -> int:
+        """Return the prompt tokens of all answers whose usage is known."""
+        return sum(usage.prompt_tokens for usage in self._usages)
+
+    @property
     def cached_share(self) -> float | None:
         """Return the share of prompt tokens taken from a cache, None if unknown."""
-        known = [answer.usage for answer in self.answers if answer.usage]
-        if not known:
+        if not self._usages:
             return None
-        prompt_tokens = sum(usage.prompt_tokens for usage in known)
-        return sum(usage.cached_tokens for usage in known) / max(prompt_tokens, 1)
+        num_cached = sum(usage.cached_tokens for usage in self._usages)
+        return num_cached / max(self.num_prompt_tokens, 1)
+
+    @property
+    def _usages(self) -> list[Usage]:
+        return [answer.usage for answer in self.answers if answer.usage]
 
     def median_ttft_s(self, turn: int) -> float:
         """Return the median time to the first token among the answers of a turn."""

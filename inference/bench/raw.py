@@ -52,6 +52,16 @@ def answer_behind_lock(config: RawConfig, orders: Iterable[str]) -> Iterator[Any
         yield {"text": ""}
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Tokens to compute from a position on; logits are wanted behind the last one."""
+
+    tokens: list[int]
+    start: int
+    sequence: int
+    is_last: bool
+
+
 @dataclass(slots=True)
 class _Talk:
     """A conversation in the loop; the tokens up to `num_computed` are in the cache."""
@@ -68,6 +78,13 @@ class _Talk:
     def num_pending(self) -> int:
         """Return how many tokens are not computed."""
         return len(self.tokens) - self.num_computed
+
+    def cut(self, number: int) -> _Piece:
+        """Return the next pending tokens, and count them as computed."""
+        start = self.num_computed
+        self.num_computed += number
+        tokens = self.tokens[start : self.num_computed]
+        return _Piece(tokens, start, self.sequence, not self.num_pending)
 
 
 class BareLoop:
@@ -93,7 +110,7 @@ class BareLoop:
         self._held: list[int] = []
         self._num_system = 0
         self._pioneer: _Talk | None = None
-        self._decode([([0], 0, _HOLDER)])
+        self._decode([_Piece([0], 0, _HOLDER, is_last=True)])
         llama_cpp.llama_memory_clear(self._memory, True)
         self.native_bytes = read_private_bytes() - num_before
 
@@ -146,18 +163,13 @@ class BareLoop:
                 number = min(room, talk.num_pending)
                 work.append((talk, number))
                 room -= number
-        pieces = []
-        for talk, number in work:
-            tokens = talk.tokens[talk.num_computed : talk.num_computed + number]
-            pieces.append((tokens, talk.num_computed, talk.sequence))
-            talk.num_computed += number
-        rows = self._decode(pieces)
+        rows = self._decode([talk.cut(number) for talk, number in work])
         self._hold_system()
-        self._take_tokens(work, rows)
+        self._take_tokens([talk for talk, _ in work], rows)
 
-    def _take_tokens(self, work: list[tuple[_Talk, int]], rows: list[int]) -> None:
+    def _take_tokens(self, talks: list[_Talk], rows: list[int]) -> None:
         now_s = None
-        for (talk, _), row in zip(work, rows, strict=True):
+        for talk, row in zip(talks, rows, strict=True):
             if talk.num_pending:
                 continue
             logits = llama_cpp.llama_get_logits_ith(self._context, row)
@@ -200,14 +212,16 @@ class BareLoop:
 
     def _tokenize(self, conversation: Conversation) -> list[list[int]]:
         """Return what each turn adds to the tokens of the conversation."""
-        system = CHATML.render([ChatMessage("system", conversation.system)])
-        opening = self._tokenize_segments(system[:-1])
-        footer = [Segment(CHATML.footer, is_markup=True)]
+        # Without the markup at the end, which asks for an answer.
+        system = CHATML.render([ChatMessage("system", conversation.system)])[:-1]
+        footer = Segment(CHATML.footer, is_markup=True)
+        opening = self._tokenize_segments([*system, footer])
         added: list[list[int]] = []
         for question in conversation.questions:
-            segments = CHATML.render([ChatMessage("user", question)])
-            before = footer if added else system[:-1]
-            added.append(self._tokenize_segments([*before, *segments]))
+            asked = CHATML.render([ChatMessage("user", question)])
+            before = [] if not added else self._tokenize_segments([footer])
+            added.append(before + self._tokenize_segments(asked))
+        added[0] = opening + added[0]
         self._num_system = len(opening)
         return added
 
@@ -229,18 +243,18 @@ class BareLoop:
             tokens += buffer[:number]
         return tokens
 
-    def _decode(self, pieces: list[tuple[list[int], int, int]]) -> list[int]:
-        """Compute tokens from a position on in a sequence; return their last rows."""
+    def _decode(self, pieces: list[_Piece]) -> list[int]:
+        """Compute pieces in one batch; return the row of the last token of each."""
         batch, row, rows = self._batch, 0, []
-        for tokens, start, sequence in pieces:
-            for position, token in enumerate(tokens, start=start):
+        for piece in pieces:
+            for position, token in enumerate(piece.tokens, start=piece.start):
                 batch.token[row] = token
                 batch.pos[row] = position
                 batch.n_seq_id[row] = 1
-                batch.seq_id[row][0] = sequence
+                batch.seq_id[row][0] = piece.sequence
                 batch.logits[row] = 0
                 row += 1
-            batch.logits[row - 1] = 1
+            batch.logits[row - 1] = int(piece.is_last)
             rows.append(row - 1)
         batch.n_tokens = row
         if code := llama_cpp.llama_decode(self._context, batch):

@@ -196,6 +196,7 @@ def describe_traffic(run: Run) -> dict[str, float]:
     if later:
         figures["ttft_later_s"] = statistics.median(later)
     if run.cached_share is not None:
+        figures["prompt_tokens"] = run.num_prompt_tokens
         figures["cached"] = run.cached_share
     return figures
 

@@ -17,6 +17,12 @@ def test_measures_everything_in_one_run(tmp_path, capsys):
     names = ("engine", "bare", "bare, our settings", "lock")
     assert {(kind, name) for name in names for kind in TRAFFIC} <= measured
     assert "| measure | must | aim | measured | reached |" in capsys.readouterr().out
+    prompt_tokens = {
+        one["prompt_tokens"]
+        for one in whole["records"]
+        if one["workload"] == "support cold" and one["contestant"] != "lock"
+    }
+    assert len(prompt_tokens) == 1
     values = {one["measure"]: one["value"] for one in whole["targets"]}
     assert values["cells of 16 conversations against 16 copies"] < 0.6
     assert [
