@@ -66,8 +66,9 @@ requirements: $(VENV)/dev.stamp
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
 	  --no-header requirements-dev.in -c requirements.txt -o requirements-dev.txt
 
+# BENCH="all" compares the engine with others; BENCH="--help" says what else there is.
 bench: $(VENV)/run.stamp
-	$(BIN)/python -m inference.bench
+	$(BIN)/python -m inference.bench $(BENCH)
 
 # Trains the bundled model again: hours on a CPU. Goes on where it was interrupted.
 train-model: $(VENV)/train.stamp

@@ -1,4 +1,4 @@
-"""Measures the local engine: `python -m inference.bench [MODEL.gguf]`.
+"""The workload "quick": one model, ours alone, a table in a minute.
 
 Asks questions over help articles from 1, 4, 8 and 16 threads at once, with and
 without prefix reuse, and prints a Markdown table. Every thread asks its questions
@@ -6,10 +6,8 @@ one after another. Prompts are as different as those of real visitors: they shar
 system prompt, and the articles behind it differ.
 """
 
-import argparse
 import itertools
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,18 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.backends.llama_cpp import LlamaCppBackend
+from inference.bench.contestants import PATIENT, PATIENT_HOST
 from inference.engine.config import EngineConfig
 from inference.types import (
     CancelToken,
     ChatMessage,
     Completion,
     CompletionRequest,
-    Deadlines,
 )
 
-BUNDLED = Path(__file__).parent / "bundled" / "fern.gguf"
-
-PATIENT = Deadlines(connect_s=600, first_token_s=600, gap_s=600, total_s=3600)
+BUNDLED = Path(__file__).parents[1] / "bundled" / "fern.gguf"
 
 SYSTEM = (
     "You are Fern, the assistant of Fernhill Outfitters. Answer from the help articles."
@@ -55,6 +51,19 @@ QUESTIONS = (
     "How many days do I have to send something back?",
     "What does a large bike service cost",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class QuickSetting:
+    """Which model is asked how; `each` is the number of questions per thread."""
+
+    model: str = str(BUNDLED)
+    parallel: Sequence[int] = (1, 4, 8, 16)
+    each: int = 8
+    max_tokens: int = 64
+    num_threads: int | None = None
+    max_batch_tokens: int = 256
+    num_gpu_layers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +146,15 @@ def run(
     return Run(num_parallel, answers, time.perf_counter() - started_s)
 
 
-def measure(config: EngineConfig, arguments: argparse.Namespace) -> list[Run]:
+def measure(config: EngineConfig, setting: QuickSetting) -> list[Run]:
     """Start an engine and run every degree of parallelism on it."""
-    backend = LlamaCppBackend("bench", config)
+    backend = LlamaCppBackend("bench", config, PATIENT_HOST)
     try:
-        requests = build_requests(arguments.max_tokens)
+        requests = build_requests(setting.max_tokens)
         ask(backend, next(requests))
         return [
-            run(backend, requests, num_parallel, arguments.each)
-            for num_parallel in arguments.parallel
+            run(backend, requests, num_parallel, setting.each)
+            for num_parallel in setting.parallel
         ]
     finally:
         backend.close()
@@ -170,40 +179,20 @@ def format_rows(runs: Sequence[Run], label: str) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m inference.bench")
-    parser.add_argument("model", nargs="?", default=str(BUNDLED), help="a GGUF file")
-    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4, 8, 16])
-    parser.add_argument("--each", type=int, default=8, help="questions per thread")
-    parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=None, help="default: by model")
-    parser.add_argument("--batch", type=int, default=256, help="tokens per step")
-    parser.add_argument("--gpu-layers", type=int, default=0)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Print the table."""
-    arguments = parse_arguments()
-    sys.stdout.write(
+def measure_quickly(setting: QuickSetting) -> Iterator[str]:
+    """Yield the lines of the table as they are measured."""
+    yield (
         "| prefix reuse | parallel | requests | tokens/s | times one stream"
-        " | first token, median ms | worst ms | reply, median ms | cached |\n"
-        "|---|---|---|---|---|---|---|---|---|\n"
+        " | first token, median ms | worst ms | reply, median ms | cached |"
     )
+    yield "|---|---|---|---|---|---|---|---|---|"
     for reuse in (True, False):
         config = EngineConfig(
-            arguments.model,
-            num_threads=arguments.threads,
-            max_sequences=max(arguments.parallel),
-            max_batch_tokens=arguments.batch,
-            num_gpu_layers=arguments.gpu_layers,
+            setting.model,
+            num_threads=setting.num_threads,
+            max_sequences=max(setting.parallel),
+            max_batch_tokens=setting.max_batch_tokens,
+            num_gpu_layers=setting.num_gpu_layers,
             reuse_prefixes=reuse,
         )
-        for row in format_rows(measure(config, arguments), "on" if reuse else "off"):
-            sys.stdout.write(f"{row}\n")
-            sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+        yield from format_rows(measure(config, setting), "on" if reuse else "off")
