@@ -5,6 +5,7 @@ at a time, and two threads on one of its objects abort the process.
 """
 
 import ctypes
+import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,8 @@ from inference.errors import ModelError
 
 # What llama_decode returns besides failures.
 _OUTCOMES = {0: Outcome.COMPUTED, 1: Outcome.NO_ROOM, 2: Outcome.ABORTED}
+
+_LONG_ENOUGH_S = 0.5
 
 _recent_logs: deque[str] = deque(maxlen=8)
 
@@ -58,7 +61,7 @@ class LlamaRunner:
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(config.max_batch_tokens, 0, 1)
         self._max_batch_tokens = config.max_batch_tokens
-        self._logit_rows: list[int] = []
+        self._logit_rows: list[range] = []
         self._pieces: dict[int, bytes] = {}
         self.model = self._read_metadata("general.name") or Path(config.model_path).stem
         self.num_slots = config.num_slots
@@ -103,11 +106,27 @@ class LlamaRunner:
             raise DecodeFailed(f"llama_decode returned {code}: {_recent()}")
         return _OUTCOMES[code]
 
-    def logits_of(self, chunk_number: int) -> NDArray[np.float32]:
-        """Return the logits behind a last chunk of the step computed just now."""
-        row = self._logit_rows[chunk_number]
+    def logits_of(self, chunk_number: int, place: int = 0) -> NDArray[np.float32]:
+        """Return logits of a last chunk of the step computed just now.
+
+        Those behind its guess number `place`, counted from 1, or before the first.
+        """
+        row = self._logit_rows[chunk_number][place]
         pointer = llama_cpp.llama_get_logits_ith(self._context, row)
         return np.ctypeslib.as_array(pointer, shape=(self._num_vocab,))
+
+    def measure_steps(self, sizes: Iterable[int]) -> dict[int, float]:
+        """Return the seconds of a step by its number of tokens; empties the cache.
+
+        Of up to three tries the best; for a large model one, so that it takes seconds.
+        """
+        costs_s = {}
+        for size in sizes:
+            tries_s: list[float] = []
+            while len(tries_s) < 3 and sum(tries_s) < _LONG_ENOUGH_S:
+                tries_s.append(self._time_step(size))
+            costs_s[size] = min(tries_s)
+        return costs_s
 
     def abort(self) -> None:
         """Make the `compute` in progress return soon; any thread may call this."""
@@ -148,7 +167,7 @@ class LlamaRunner:
         params.n_batch = params.n_ubatch = config.max_batch_tokens
         params.n_seq_max = config.num_slots
         # The default keeps logits for a whole batch: 150 MB with a large vocabulary.
-        params.n_outputs_max = config.num_slots
+        params.n_outputs_max = config.num_slots + config.max_drafted_tokens
         params.kv_unified = True
         num_parameters = int(llama_cpp.llama_model_n_params(self._model))
         params.n_threads = config.num_threads or choose_num_threads(
@@ -231,18 +250,30 @@ class LlamaRunner:
                 batch.seq_id[row][0] = chunk.slot
                 batch.logits[row] = 0
                 row += 1
-            batch.logits[row - 1] = int(chunk.is_last)
-            self._logit_rows.append(row - 1)
+            self._logit_rows.append(range(row - chunk.num_logits, row))
+            for wanted in self._logit_rows[-1]:
+                batch.logits[wanted] = 1
         batch.n_tokens = row
 
     def _warm_up(self) -> None:
         """Read the weights once, so that the first request does not wait for them."""
+        self._time_step(1)
+
+    def _time_step(self, num_tokens: int) -> float:
+        """Compute some tokens, with logits behind each, and forget them."""
         batch = self._batch
-        batch.token[0] = batch.pos[0] = batch.seq_id[0][0] = 0
-        batch.n_seq_id[0] = batch.logits[0] = batch.n_tokens = 1
+        for row in range(num_tokens):
+            batch.token[row] = batch.seq_id[row][0] = 0
+            batch.pos[row] = row
+            batch.n_seq_id[row] = batch.logits[row] = 1
+        batch.n_tokens = num_tokens
+        started_s = time.perf_counter()
         if llama_cpp.llama_decode(self._context, batch) != 0:
             raise ModelError(f"{self.model} cannot compute: {_recent()}")
+        llama_cpp.llama_get_logits_ith(self._context, num_tokens - 1)  # waits for it
+        took_s = time.perf_counter() - started_s
         llama_cpp.llama_memory_clear(self._memory, True)
+        return took_s
 
 
 def _load_model(config: EngineConfig) -> llama_cpp.llama_model_p:

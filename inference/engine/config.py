@@ -15,6 +15,8 @@ class EngineConfig:
     is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`). `template` names
     the chat template where the model file does not tell.
+    Up to `max_drafted_tokens` of a step are guesses at what replies go on with
+    (speculation.py); 0 switches that off.
     With `quotes` the model names quotable sentences by their marks (marks.py), which
     it must have been trained to; the other `quote_` values are those of the policy in
     quoter.py.
@@ -30,6 +32,7 @@ class EngineConfig:
     num_threads: int | None = None
     num_gpu_layers: int = 0
     reuse_prefixes: bool = True
+    max_drafted_tokens: int = 24
     template: str | None = None
     quotes: bool = False
     quote_lean: float = 0.0
@@ -41,6 +44,8 @@ class EngineConfig:
             raise ValueError(f"an engine needs room for a sequence: {self}")
         if self.max_batch_tokens < self.max_sequences:
             raise ValueError("max_batch_tokens must be at least max_sequences")
+        if self.max_drafted_tokens < 0:
+            raise ValueError("max_drafted_tokens must not be negative")
         if self.max_prefill_tokens < 1:
             raise ValueError("max_prefill_tokens must be positive")
 
