@@ -120,6 +120,7 @@ class LlamaRunner:
 
         Of up to three tries the best; for a large model one, so that it takes seconds.
         """
+        llama_cpp.llama_memory_clear(self._memory, True)
         costs_s = {}
         for size in sizes:
             tries_s: list[float] = []
