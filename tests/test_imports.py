@@ -63,7 +63,7 @@ VIOLATIONS = {
         "inference/routing/breaker.py",
         "from django.core.cache import cache",
     ),
-    "Only the binding with its parts, the quantizer and the bench's rivals touch llama_cpp": (
+    "Only the binding, the quantizer and the bench's rivals touch llama_cpp": (
         "inference/engine/engine.py",
         "import llama_cpp",
     ),

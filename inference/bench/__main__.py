@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from inference.backends.base import BackendSettings
-from inference.backends.llama_cpp import build_config
+from inference.backends.llama_options import build_config
 from inference.bench.footprint import measure_footprint
 from inference.bench.machine import describe_machine
 from inference.bench.models import FOLDER, SHAPES, provide_model

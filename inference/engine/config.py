@@ -36,6 +36,9 @@ class EngineConfig:
     file does not tell. `sampling` holds where a request says nothing, and `thinking`
     tells templates that know it whether the model reasons before it answers.
 
+    Up to `max_drafted_tokens` of a step are guesses at what replies go on with
+    (speculation.py); 0 switches that off.
+
     `kv_type_k` and `kv_type_v` are how keys and values are stored; "auto" is q8_0 on a
     CPU and f16 on a GPU. `main_gpu` puts the whole model on one of several GPUs.
     `mmap` None lets llama.cpp choose how the file is read; `mlock` keeps it in memory.
@@ -71,6 +74,7 @@ class EngineConfig:
     rope_base: float = 0.0
     adapters: tuple[Adapter, ...] = ()
     reuse_prefixes: bool = True
+    max_drafted_tokens: int = 24
     template: str | None = None
     thinking: bool = False
     sampling: SamplingParams = field(default_factory=SamplingParams)
@@ -84,6 +88,8 @@ class EngineConfig:
             raise ValueError(f"an engine needs room for a sequence: {self}")
         if self.max_batch_tokens < self.max_sequences:
             raise ValueError("max_batch_tokens must be at least max_sequences")
+        if self.max_drafted_tokens < 0:
+            raise ValueError("max_drafted_tokens must not be negative")
         if self.max_prefill_tokens < 1:
             raise ValueError("max_prefill_tokens must be positive")
         if self.num_slots > MAX_SLOTS:

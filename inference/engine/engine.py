@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -10,8 +10,15 @@ from inference.engine.config import EngineConfig
 from inference.engine.kv_cache import KvCache
 from inference.engine.reply import Reply, ReplyBuilder
 from inference.engine.runner import Outcome, Runner
-from inference.engine.scheduler import Scheduler, Step
-from inference.engine.sequence import Sequence
+from inference.engine.scheduler import Chunk, Scheduler, Step
+from inference.engine.sequence import Sequence, SequenceState
+from inference.engine.speculation import (
+    Draft,
+    Drafter,
+    PromptLookup,
+    StepCosts,
+    Unwritten,
+)
 from inference.engine.wire import EngineStats, Event, Finished, Refused, Text
 from inference.errors import BackendError, PromptTooLong, RequestRejected
 from inference.types import (
@@ -33,6 +40,7 @@ class _Job:
     arrived_s: float
     first_step_s: float | None = None
     token_times_s: list[float] = field(default_factory=list)
+    lookup: PromptLookup = field(default_factory=PromptLookup)
 
 
 @dataclass(slots=True)
@@ -43,6 +51,8 @@ class _Totals:
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0
+    num_drafted_tokens: int = 0
+    num_accepted_tokens: int = 0
 
 
 class Engine:
@@ -67,6 +77,7 @@ class Engine:
             config.max_prefill_tokens,
         )
         self._replies = ReplyBuilder(runner, config)
+        self._drafter = _build_drafter(runner, config)
         self._jobs: dict[str, _Job] = {}
         self._cancelled: set[str] = set()
         self._step_keys: frozenset[str] = frozenset()
@@ -109,11 +120,14 @@ class Engine:
     def step(self) -> list[Event]:
         """Run one decode call; return the text that came of it, and what ended."""
         events = self._end_cancelled()
-        step = self._scheduler.next_step()
+        drafts = self._draft()
+        step = self._scheduler.next_step(
+            {key: draft.tokens for key, draft in drafts.items()}
+        )
         if self._compute(step):
             for number, chunk in enumerate(step.chunks):
                 if chunk.is_last:
-                    events += self._take_token(chunk.sequence, number)
+                    events += self._take_tokens(chunk, number, drafts)
         self._step_started_s = None
         return events
 
@@ -130,6 +144,8 @@ class Engine:
             num_prompt_tokens=totals.num_prompt_tokens,
             num_cached_tokens=totals.num_cached_tokens,
             num_completion_tokens=totals.num_completion_tokens,
+            num_drafted_tokens=totals.num_drafted_tokens,
+            num_accepted_tokens=totals.num_accepted_tokens,
             step_s=0.0 if started_s is None else self._clock() - started_s,
         )
 
@@ -171,11 +187,54 @@ class Engine:
             raise RuntimeError("a single sequence does not fit the cache")
         self._scheduler.preempt_youngest()
 
-    def _take_token(self, sequence: Sequence, chunk_number: int) -> list[Event]:
-        """Sample behind a sequence; return its new text and its end, if any."""
+    def _draft(self) -> dict[str, Draft]:
+        """Return guesses at what the replies go on with."""
+        if self._drafter is None:
+            return {}
+        decoding, num_others = self._scheduler.read_decoding()
+        jobs = [self._jobs[sequence.key] for sequence in decoding]
+        return self._drafter.draft(
+            [
+                Unwritten(
+                    job.sequence.key,
+                    job.sequence.tokens,
+                    job.request.max_tokens - job.sequence.num_generated - 1,
+                    job.lookup,
+                    job.reply.expected,
+                )
+                for job in jobs
+            ],
+            num_others,
+        )
+
+    def _take_tokens(
+        self, chunk: Chunk, chunk_number: int, drafts: Mapping[str, Draft]
+    ) -> list[Event]:
+        """Sample behind a sequence, and on while the guesses are right."""
+        sequence, events, num_taken = chunk.sequence, [], 0
+        for place in range(chunk.num_drafted + 1):
+            events += self._take_token(sequence, chunk_number, place)
+            if sequence.state is SequenceState.FINISHED or place == chunk.num_drafted:
+                break
+            if sequence.tokens[-1] != chunk.drafted[place]:
+                break
+            sequence.advance(1)
+            num_taken += 1
+        if chunk.num_drafted and self._drafter is not None:
+            self._totals.num_drafted_tokens += chunk.num_drafted
+            self._totals.num_accepted_tokens += num_taken
+            self._drafter.note(drafts[sequence.key], chunk.num_drafted, num_taken)
+        if sequence.state is not SequenceState.FINISHED:
+            self._scheduler.drop_refused(sequence)
+        return events
+
+    def _take_token(
+        self, sequence: Sequence, chunk_number: int, place: int
+    ) -> list[Event]:
+        """Sample behind a token; return the new text and the reply's end, if any."""
         job = self._jobs[sequence.key]
         reply = job.reply
-        logits = self._runner.logits_of(chunk_number)
+        logits = self._runner.logits_of(chunk_number, place)
         try:
             token = reply.choose(logits, sequence.tokens)
         except BackendError as error:
@@ -233,3 +292,15 @@ class Engine:
             waiting_ms=round((started_s - job.arrived_s) * 1000),
             itl_ms=round(statistics.median(gaps) * 1000) if gaps else None,
         )
+
+
+def _build_drafter(runner: Runner, config: EngineConfig) -> Drafter | None:
+    """Return what guesses, None where it is off or a wrong guess would stay."""
+    if not config.max_drafted_tokens or not runner.can_cut:
+        return None
+    largest = min(
+        config.max_batch_tokens, config.max_sequences + config.max_drafted_tokens
+    )
+    sizes = [size for size in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48) if size <= largest]
+    costs = StepCosts(runner.measure_steps(sizes))
+    return Drafter(costs, config.max_drafted_tokens)

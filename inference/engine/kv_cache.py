@@ -190,6 +190,10 @@ class KvCache:
         """Give back the cells that were reserved and not computed."""
         self._truncate(slot, len(self._slots[slot].tokens))
 
+    def cut(self, slot: int, length: int) -> None:
+        """Drop the computed tokens of an active slot from `length` on."""
+        self._truncate(slot, length)
+
     def release(self, slot: int, retain: bool) -> None:
         """End the use of an active slot; keep its content for later if `retain`."""
         held = self._slots[slot]

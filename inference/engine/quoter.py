@@ -90,6 +90,10 @@ class Quoter:
         """Whether the reply is complete, whatever the model would go on to write."""
         return self._phase is _Phase.DONE
 
+    def expected(self) -> tuple[int, ...]:
+        """Return the tokens that come next, none where the model is free to choose."""
+        return self._rest if self._phase is _Phase.QUOTING else ()
+
     def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits with leans added and what is no quotation ruled out.
 

@@ -39,6 +39,11 @@ class Reply:
         is_quoted = self.quoter is not None and self.quoter.is_done
         return is_quoted or self.detokenizer.is_stopped
 
+    @property
+    def expected(self) -> tuple[int, ...]:
+        """Return the tokens that must follow, none where there is a choice."""
+        return () if self.quoter is None else self.quoter.expected()
+
     def choose(self, logits: NDArray[np.float32], tokens: Sequence[int]) -> int:
         """Return the token that follows `tokens`, by the logits behind them.
 

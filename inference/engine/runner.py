@@ -74,11 +74,15 @@ class Runner(Protocol):
         Unless computed, the chunks' positions must be truncated before a next try.
         """
 
-    def logits_of(self, chunk_number: int) -> NDArray[np.float32]:
-        """Return the logits behind a last chunk of the step computed just now.
+    def logits_of(self, chunk_number: int, place: int = 0) -> NDArray[np.float32]:
+        """Return logits of a last chunk of the step computed just now.
 
-        Shape (n_vocab,); a view that the next `compute` overwrites.
+        Those behind its guess number `place`, counted from 1, or before the first
+        one. Shape (n_vocab,); a view that the next `compute` overwrites.
         """
+
+    def measure_steps(self, sizes: Iterable[int]) -> dict[int, float]:
+        """Return the seconds of a step by its number of tokens; empties the cache."""
 
     def abort(self) -> None:
         """Make the `compute` in progress return soon; any thread may call this."""

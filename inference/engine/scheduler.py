@@ -9,8 +9,9 @@ touched, so something always finishes.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from inference.engine.kv_cache import KvCache, Operation, count_shared
 from inference.engine.sequence import Sequence, SequenceState
@@ -18,6 +19,8 @@ from inference.engine.sequence import Sequence, SequenceState
 # Cells kept free per running sequence on admission, so that a newcomer does not
 # drive somebody out after a word.
 HEADROOM_CELLS = 8
+
+NO_DRAFTS: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 # A prefix shorter than this is not worth waiting for.
 MIN_AWAITED_TOKENS = 16
@@ -27,7 +30,9 @@ MIN_AWAITED_TOKENS = 16
 class Chunk:
     """Tokens of one sequence to compute from position `start` on.
 
-    `is_last` when nothing stays pending, so that the next token can be sampled.
+    `is_last` when nothing stays pending, so that the next token can be sampled. The
+    last `num_drafted` tokens are guesses at what follows: logits are wanted behind
+    each of them and behind the token before.
     """
 
     sequence: Sequence
@@ -35,6 +40,17 @@ class Chunk:
     start: int
     tokens: tuple[int, ...]
     is_last: bool
+    num_drafted: int = 0
+
+    @property
+    def drafted(self) -> tuple[int, ...]:
+        """Return the guesses."""
+        return self.tokens[len(self.tokens) - self.num_drafted :]
+
+    @property
+    def num_logits(self) -> int:
+        """Return behind how many tokens, the last ones, logits are wanted."""
+        return self.num_drafted + 1 if self.is_last else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,12 @@ class Scheduler:
         """Return whether any sequence is unfinished."""
         return bool(self.waiting or self.running)
 
+    def read_decoding(self) -> tuple[list[Sequence], int]:
+        """Return who writes a reply, and how many tokens of prompts come beside it."""
+        decoding = [sequence for sequence in self.running if sequence.is_decoding]
+        is_reading = len(decoding) < len(self.running) or self._can_admit()
+        return decoding, self._max_prefill_tokens if is_reading else 0
+
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence; it must fit the cache alone, which the caller checks."""
         self.waiting.append(sequence)
@@ -88,19 +110,22 @@ class Scheduler:
             self.waiting.remove(sequence)
         else:
             self.running.remove(sequence)
+            self.drop_refused(sequence)
             self._cache.release(_slot_of(sequence), retain=True)
         sequence.finish()
 
-    def next_step(self) -> Step:
+    def next_step(self, drafts: Mapping[str, tuple[int, ...]] = NO_DRAFTS) -> Step:
         """Return the work for one decode call; empty when there is none.
 
         At most `max_batch_tokens` tokens: one per decoding sequence first, the rest
         is given to prefill in arrival order. Claims slots for admitted sequences.
         Never empty while there is work: the oldest prompt is read to its end before
         a younger one is admitted, so no two can starve each other of cells.
+        `drafts` are guesses by the key of a decoding sequence, left out where cells
+        or tokens of the step are short.
         """
-        chunks = self._decode_chunks()
-        room = self._max_batch_tokens - len(chunks)
+        chunks = self._decode_chunks(drafts)
+        room = self._max_batch_tokens - count_tokens(chunks)
         if chunks:
             room = min(room, self._max_prefill_tokens)
         read = self._prefill_chunks(room)
@@ -111,10 +136,14 @@ class Scheduler:
         """Note that the step was computed."""
         for chunk in step.chunks:
             self._cache.commit(chunk.slot, chunk.tokens)
-            chunk.sequence.advance(len(chunk.tokens))
+            chunk.sequence.advance(len(chunk.tokens) - chunk.num_drafted)
             if chunk.sequence.snapshot_at == chunk.sequence.num_computed:
                 self._cache.keep_snapshot(chunk.slot)
                 chunk.sequence.snapshot_at = None
+
+    def drop_refused(self, sequence: Sequence) -> None:
+        """Drop the cells of guesses that the sequence did not go on with."""
+        self._cache.cut(_slot_of(sequence), sequence.num_computed)
 
     def abandon(self, step: Step, is_intact: bool = True) -> None:
         """Note that the step was not computed; its tokens stay pending.
@@ -143,11 +172,18 @@ class Scheduler:
         self.waiting.appendleft(sequence)
         self.num_preemptions += 1
 
-    def _decode_chunks(self) -> list[Chunk]:
+    def _decode_chunks(self, drafts: Mapping[str, tuple[int, ...]]) -> list[Chunk]:
         chunks = []
         for sequence in [*self.running]:
             if sequence.is_decoding and self._reserve_by_force(sequence):
                 chunks.append(_build_chunk(sequence, 1))
+        room = self._max_batch_tokens - len(chunks)
+        for number, chunk in enumerate(chunks):
+            draft = drafts.get(chunk.sequence.key, ())
+            if 0 < len(draft) <= room and self._cache.reserve(chunk.slot, len(draft)):
+                room -= len(draft)
+                tokens = (*chunk.tokens, *draft)
+                chunks[number] = replace(chunk, tokens=tokens, num_drafted=len(draft))
         return chunks
 
     def _reserve_by_force(self, sequence: Sequence) -> bool:

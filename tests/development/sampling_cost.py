@@ -19,7 +19,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from inference.bench import BUNDLED, build_requests
+from inference.bench.quick import BUNDLED, build_requests
 from inference.engine.binding import LlamaRunner
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine

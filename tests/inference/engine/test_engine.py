@@ -247,6 +247,31 @@ class TestStates:
         assert bench.ends["b"].usage.cached_tokens == held
 
 
+def test_right_guesses_save_steps_and_wrong_ones_leave_nothing():
+    """The runner betrays a cell too many or too few; the text is checked too."""
+    runner = FakeRunner(end_every=0)
+    bench = Bench(runner)
+    for number in range(4):
+        bench.submit(f"{number}", ask(f"question {number} " * 3, 60))
+    bench.run()
+    for number in range(4):
+        request = ask(f"question {number} " * 3, 60)
+        assert bench.texts[f"{number}"] == bench.expected(request)
+    stats = bench.engine.read_stats()
+    assert 0 < stats.num_accepted_tokens < stats.num_drafted_tokens
+    assert stats.num_steps < stats.num_completion_tokens
+
+
+def test_without_guesses_every_token_is_a_step():
+    bench = Bench(FakeRunner(end_every=0), max_drafted_tokens=0)
+    bench.submit("0", ask("question", 30)).run()
+    stats = bench.engine.read_stats()
+    assert stats.num_drafted_tokens == 0
+    assert (
+        sum(chunk.is_last for step in bench.runner.steps for chunk in step.chunks) == 30
+    )
+
+
 def test_counts_for_the_monitor():
     bench = Bench().submit("a", ask("tents?")).run()
     stats = bench.engine.read_stats()

@@ -25,7 +25,7 @@ class SayingRunner(FakeRunner):
         super().__init__()
         self.rest = [*text.encode(), END]
 
-    def logits_of(self, chunk_number):
+    def logits_of(self, chunk_number, place=0):
         logits = np.ones(NUM_VOCAB, np.float32)
         logits[self.rest.pop(0) if self.rest else END] = 2.0
         return logits
@@ -133,8 +133,8 @@ class BreakingRunner(FakeRunner):
 
     is_broken = False
 
-    def logits_of(self, chunk_number):
-        logits = super().logits_of(chunk_number)
+    def logits_of(self, chunk_number, place=0):
+        logits = super().logits_of(chunk_number, place)
         return logits * np.nan if self.is_broken and chunk_number else logits
 
 

@@ -1,0 +1,221 @@
+"""Guesses what a reply goes on with, so that one step can compute several tokens.
+
+Prompt lookup: a grounded answer copies from the passages in its prompt, so the words
+that followed the last few tokens there are proposed as the next ones (Saxena: Prompt
+Lookup Decoding, 2023). The model computes them all in one step and takes what it
+would have written anyway; the rest is dropped. So the text is the same, only sooner.
+
+A draft that is refused costs time. How much a token more costs is measured
+(`StepCosts`), how likely one is to be taken is counted (`Acceptance`), and
+`choose_lengths` weighs the two for all replies of a step together.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Shorter matches say too little, longer ones no more.
+MIN_MATCH = 2
+MAX_MATCH = 6
+
+# How much of what was seen counts for the next draft.
+_FADING = 0.9
+# What a draft is worth before any was seen, as if so many tokens had been.
+_PRIOR_SHARE = 0.6
+_PRIOR_TOKENS = 4.0
+# Where drafts are too dear to be tried, what was seen fades until one is tried again.
+_FADING_UNTRIED = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Tokens that may follow; `match` is how many tokens before them were found.
+
+    `is_certain` where nothing else can follow, as within a quotation.
+    """
+
+    tokens: tuple[int, ...]
+    match: int = 0
+    is_certain: bool = False
+
+    def cut(self, length: int) -> "Draft":
+        """Return the first `length` tokens of it."""
+        return Draft(self.tokens[:length], self.match, self.is_certain)
+
+
+NO_DRAFT = Draft(())
+
+
+class PromptLookup:
+    """Finds in one sequence what followed its last tokens before.
+
+    Reads each token once; the memory is a number for each.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[tuple[int, ...], int] = {}
+        self._num_read = 0
+
+    def propose(self, tokens: Sequence[int], limit: int) -> Draft:
+        """Return at most `limit` tokens that followed the longest known ending.
+
+        `tokens` are those of the last call and more. Of several places the latest
+        counts.
+        """
+        self._read(tokens)
+        place = self._ends.get(tuple(tokens[-MIN_MATCH:]))
+        if place is None or limit < 1:
+            return NO_DRAFT
+        match = MIN_MATCH
+        while (
+            match < MAX_MATCH
+            and match < place
+            and tokens[place - match - 1] == tokens[len(tokens) - match - 1]
+        ):
+            match += 1
+        return Draft(tuple(tokens[place : place + limit]), match)
+
+    def _read(self, tokens: Sequence[int]) -> None:
+        """Note where each pair ends, but for the last one, which is what is asked."""
+        for end in range(max(self._num_read, MIN_MATCH), len(tokens)):
+            self._ends[tuple(tokens[end - MIN_MATCH : end])] = end
+        self._num_read = max(self._num_read, len(tokens))
+
+
+class Acceptance:
+    """How many drafted tokens were taken lately, by the length of the match.
+
+    One for the whole engine: what copies in one conversation copies in the next.
+    """
+
+    def __init__(self) -> None:
+        self._taken: defaultdict[int, float] = defaultdict(float)
+        self._tried: defaultdict[int, float] = defaultdict(float)
+
+    def share(self, match: int) -> float:
+        """Return how likely the next token of a draft is taken, between 0 and 1."""
+        taken = self._taken[match] + _PRIOR_SHARE * _PRIOR_TOKENS
+        return taken / (self._tried[match] + _PRIOR_TOKENS)
+
+    def note(self, match: int, num_drafted: int, num_taken: int) -> None:
+        """Note a draft. What stands behind the first refused token was not judged."""
+        num_tried = min(num_taken + 1, num_drafted)
+        self._taken[match] = self._taken[match] * _FADING + num_taken
+        self._tried[match] = self._tried[match] * _FADING + num_tried
+
+    def forget(self, match: int) -> None:
+        """Note that a draft was not worth trying, and so may not stay for ever."""
+        self._taken[match] *= _FADING_UNTRIED
+        self._tried[match] *= _FADING_UNTRIED
+
+
+class StepCosts:
+    """What a step costs by its number of tokens: measured points, and lines between.
+
+    `points` are seconds by number of tokens. Beyond the last the line goes on.
+    """
+
+    def __init__(self, points: Mapping[int, float]) -> None:
+        if not points or min(points) < 1 or min(points.values()) <= 0:
+            raise ValueError(f"no measured steps: {points}")
+        self._numbers = sorted(points)
+        # more tokens never cost less: what says so was a disturbance
+        self._costs_s = list(
+            np.minimum.accumulate([points[n] for n in reversed(self._numbers)])
+        )[::-1]
+
+    def read(self, num_tokens: int) -> float:
+        """Return the seconds of a step of `num_tokens`."""
+        numbers, costs_s = self._numbers, self._costs_s
+        if num_tokens <= numbers[-1]:
+            return float(np.interp(num_tokens, numbers, costs_s))
+        return float(costs_s[-1] * num_tokens / numbers[-1])
+
+
+def choose_lengths(
+    drafts: Sequence[tuple[Draft, float]], num_others: int, room: int, costs: StepCosts
+) -> list[int]:
+    """Return how many tokens of each draft to compute, so that most text comes soonest.
+
+    Each draft has the share of its tokens that is expected to be taken. `num_others`
+    tokens are computed anyway, one for each reply that is written and those of
+    prompts; at most `room` may be added. A token of a draft is worth the chance that
+    it and all before it are taken; the most valuable go first, and of all numbers of
+    them that one is chosen where tokens gained by time are the most.
+    """
+    ranked = sorted(
+        (
+            (-(share ** (place + 1)), place, number)
+            for number, (draft, share) in enumerate(drafts)
+            for place in range(len(draft.tokens))
+        ),
+    )[: max(room, 0)]
+    gained = float(len(drafts))
+    best, best_speed = 0, gained / costs.read(max(num_others, 1))
+    for count, (worth, _, _) in enumerate(ranked, start=1):
+        gained -= worth
+        speed = gained / costs.read(num_others + count)
+        if speed > best_speed:
+            best, best_speed = count, speed
+    lengths = [0] * len(drafts)
+    for _, _, number in ranked[:best]:
+        lengths[number] += 1
+    return lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A reply that goes on: its tokens so far, and how many more it may have.
+
+    `expected` are tokens that must follow, if there are any.
+    """
+
+    key: str
+    tokens: Sequence[int]
+    limit: int
+    lookup: PromptLookup
+    expected: tuple[int, ...] = ()
+
+
+class Drafter:
+    """Drafts for all replies of a step; at most `max_tokens` together."""
+
+    def __init__(self, costs: StepCosts, max_tokens: int) -> None:
+        self._costs = costs
+        self._max_tokens = max_tokens
+        self._acceptance = Acceptance()
+
+    def draft(self, replies: Sequence[Unwritten], num_others: int) -> dict[str, Draft]:
+        """Return the drafts that are worth their time, by key.
+
+        `num_others` are the tokens of prompts in the same step.
+        """
+        found = [self._propose(reply) for reply in replies]
+        drafts = [(draft, self._share_of(draft)) for draft in found]
+        lengths = choose_lengths(
+            drafts, len(replies) + num_others, self._max_tokens, self._costs
+        )
+        for draft, length in zip(found, lengths, strict=True):
+            if draft.tokens and not length:
+                self._acceptance.forget(draft.match)
+        return {
+            reply.key: draft.cut(length)
+            for reply, draft, length in zip(replies, found, lengths, strict=True)
+            if length
+        }
+
+    def note(self, draft: Draft, num_drafted: int, num_taken: int) -> None:
+        """Note how many tokens of a draft were taken of those that were computed."""
+        if not draft.is_certain:
+            self._acceptance.note(draft.match, num_drafted, num_taken)
+
+    def _propose(self, reply: Unwritten) -> Draft:
+        limit = min(reply.limit, self._max_tokens)
+        if reply.expected:
+            return Draft(reply.expected[: max(limit, 0)], is_certain=True)
+        return reply.lookup.propose(reply.tokens, limit)
+
+    def _share_of(self, draft: Draft) -> float:
+        return 1.0 if draft.is_certain else self._acceptance.share(draft.match)
