@@ -116,6 +116,7 @@ OPTIONS: Mapping[str, Read] = {
     "max_waiting": _Whole(0, 100_000),
     "max_batch_tokens": _Whole(1, 65_536),
     "max_prefill_tokens": _Whole(1, 65_536),
+    "max_drafted_tokens": _Whole(0, 65_536),
     "num_threads": _Whole(0, MAX_THREADS, may_be_null=True),
     "num_batch_threads": _Whole(0, MAX_THREADS, may_be_null=True),
     "num_gpu_layers": _Whole(0, 10_000),

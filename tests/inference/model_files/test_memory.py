@@ -6,7 +6,7 @@ import re
 import llama_cpp
 import pytest
 
-from inference.engine import binding
+from inference.engine import llama_context
 from inference.engine.binding import LlamaRunner
 from inference.engine.config import EngineConfig
 from inference.model_files.card import build_card, split_names
@@ -45,12 +45,12 @@ def measure():
             if match := _SIZE.search(text.decode(errors="replace")):
                 sizes[match[2]] += float(match[3]) * 2**20
 
-        kept = binding._LOG_CALLBACK
-        binding._LOG_CALLBACK = llama_cpp.llama_log_callback(note)
+        kept = llama_context._LOG_CALLBACK
+        llama_context._LOG_CALLBACK = llama_cpp.llama_log_callback(note)
         try:
             LlamaRunner(EngineConfig(str(path), num_threads=1, **values)).close()
         finally:
-            binding._LOG_CALLBACK = kept
+            llama_context._LOG_CALLBACK = kept
             llama_cpp.llama_log_set(kept, ctypes.c_void_p(0))
         return sizes
 
