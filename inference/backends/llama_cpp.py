@@ -140,6 +140,7 @@ def _build_load(config: EngineConfig, card: ModelCard) -> Load:
     return Load(
         num_cells=config.num_cells,
         num_sequences=config.num_slots,
+        num_outputs=config.num_shared_slots + config.max_drafted_tokens,
         batch_tokens=config.max_batch_tokens,
         kv_type_k=keys,
         kv_type_v=values,

@@ -113,6 +113,8 @@ OPTIONS: Mapping[str, Read] = {
     "num_cells": _Whole(0, 2**24),
     "max_sequences": _Whole(0, MAX_SLOTS),
     "max_retained": _Whole(0, MAX_SLOTS),
+    "max_idle_cells": _Whole(0, 2**24, may_be_null=True),
+    "max_parked_bytes": _Whole(0, 2**40),
     "max_waiting": _Whole(0, 100_000),
     "max_batch_tokens": _Whole(1, 65_536),
     "max_prefill_tokens": _Whole(1, 65_536),

@@ -8,6 +8,7 @@ import ctypes
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -16,15 +17,23 @@ from numpy.typing import NDArray
 from inference.engine.chat_template import Segment, Template
 from inference.engine.config import EngineConfig
 from inference.engine.grammar import LlamaGrammar, read_grammar
-from inference.engine.kv_cache import CopyPrefix, Operation
 from inference.engine.llama_context import (
     can_cut,
     collect_logs,
+    count_slots,
     create_context,
     find_memory,
     load_model,
     say_why,
     use_adapters,
+)
+from inference.engine.operations import (
+    CopyRange,
+    Forget,
+    Operation,
+    Park,
+    Restore,
+    Truncate,
 )
 from inference.engine.own_template import SpecialTokens, choose_template
 from inference.engine.runner import Outcome
@@ -60,18 +69,22 @@ class LlamaRunner:
         self._context = create_context(self._model, config, self._abort_flag)
         self._memory = find_memory(self._context)
         self.can_cut = can_cut(self._model, config)
+        # Restored cells of a window are placed by rules that we do not mirror.
+        self.can_park = self.can_cut and not llama_cpp.llama_model_n_swa(self._model)
+        self._parked: dict[int, NDArray[np.uint8]] = {}
         use_adapters(self._model, self._context, config.adapters)
         self._batch = llama_cpp.llama_batch_init(config.max_batch_tokens, 0, 1)
         self._max_batch_tokens = config.max_batch_tokens
         self._logit_rows: list[range] = []
         self.model = self._read_metadata("general.name") or Path(config.model_path).stem
-        self.num_slots = config.num_slots
+        self.num_slots = count_slots(self._model, config)
         self.num_cells = int(llama_cpp.llama_n_ctx(self._context))
         self.limit_tokens = min(
             self.num_cells, int(num_trained * config.rope_factor) or self.num_cells
         )
         self.template = self._find_template(config)
-        self._warm_up()
+        # Reads the weights once, too, so that the first request does not wait for them.
+        self.cell_bytes = self._measure_cell_bytes()
 
     def tokenize(self, segments: Iterable[Segment]) -> list[int]:
         """Return the tokens of a prompt; raises UnicodeEncodeError on surrogates."""
@@ -170,14 +183,45 @@ class LlamaRunner:
         return buffer.value.decode(errors="replace") if count > 0 else ""
 
     def _apply(self, operation: Operation) -> None:
-        if isinstance(operation, CopyPrefix):
-            llama_cpp.llama_memory_seq_cp(
-                self._memory, operation.source, operation.target, 0, operation.length
-            )
-        elif not llama_cpp.llama_memory_seq_rm(
-            self._memory, operation.slot, operation.length, -1
+        match operation:
+            case CopyRange(source, target, start, stop):
+                llama_cpp.llama_memory_seq_cp(self._memory, source, target, start, stop)
+            case Truncate(slot, length):
+                self._truncate(slot, length)
+            case Park(slot, key):
+                self._parked[key] = self._read_state(slot)
+                self._truncate(slot, 0)
+            case Restore(key, slot):
+                state = self._parked.pop(key)
+                if not llama_cpp.llama_state_seq_set_data(
+                    self._context, _point_at(state), len(state), slot
+                ):
+                    raise DecodeFailed(f"llama.cpp refused {operation}: {say_why()}")
+            case Forget(key):
+                del self._parked[key]
+
+    def _truncate(self, slot: int, length: int) -> None:
+        if not llama_cpp.llama_memory_seq_rm(self._memory, slot, length, -1):
+            raise DecodeFailed(f"llama.cpp refused to cut {slot} back to {length}")
+
+    def _read_state(self, slot: int) -> NDArray[np.uint8]:
+        """Return the keys and values of a slot, as llama.cpp stores them."""
+        size = llama_cpp.llama_state_seq_get_size(self._context, slot)
+        state = np.empty(size, np.uint8)
+        if size != llama_cpp.llama_state_seq_get_data(
+            self._context, _point_at(state), size, slot
         ):
-            raise DecodeFailed(f"llama.cpp refused {operation}")
+            raise DecodeFailed(f"llama.cpp did not read slot {slot}: {say_why()}")
+        return state
+
+    def _measure_cell_bytes(self) -> int:
+        """Return what a token takes in the cache; empties the cache."""
+        sizes = []
+        for num_tokens in (1, 2):
+            self._compute_zeros(num_tokens)
+            sizes.append(llama_cpp.llama_state_seq_get_size(self._context, 0))
+            llama_cpp.llama_memory_clear(self._memory, True)
+        return max(int(sizes[1] - sizes[0]), 1)
 
     def _fill_batch(self, step: Step) -> None:
         assert step.num_tokens <= self._max_batch_tokens, "the batch has no more rows"
@@ -204,25 +248,29 @@ class LlamaRunner:
             raise DecodeFailed("the model computed what is not a number")
         return logits
 
-    def _warm_up(self) -> None:
-        """Read the weights once, so that the first request does not wait for them."""
-        self._time_step(1)
-
     def _time_step(self, num_tokens: int) -> float:
         """Compute some tokens, with logits behind each, and forget them."""
+        started_s = time.perf_counter()
+        self._compute_zeros(num_tokens)
+        took_s = time.perf_counter() - started_s
+        llama_cpp.llama_memory_clear(self._memory, True)
+        return took_s
+
+    def _compute_zeros(self, num_tokens: int) -> None:
+        """Compute the first token of the vocabulary some times, in an empty cache."""
         batch = self._batch
         for row in range(num_tokens):
             batch.token[row] = batch.seq_id[row][0] = 0
             batch.pos[row] = row
             batch.n_seq_id[row] = batch.logits[row] = 1
         batch.n_tokens = num_tokens
-        started_s = time.perf_counter()
         if llama_cpp.llama_decode(self._context, batch) != 0:
             raise ModelError(f"{self.model} cannot compute: {say_why()}")
         try:
             self._read_logits(num_tokens - 1)  # waits for it
         except DecodeFailed as error:
             raise ModelError(f"{self.model} is damaged: {error}") from error
-        took_s = time.perf_counter() - started_s
-        llama_cpp.llama_memory_clear(self._memory, True)
-        return took_s
+
+
+def _point_at(state: NDArray[np.uint8]) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

@@ -27,8 +27,10 @@ class EngineConfig:
 
     `num_cells` is the number of tokens that all sequences together may keep in the
     KV cache; what the model or llama.cpp makes of it is read back after loading.
-    `max_sequences` run at once, `max_waiting` more may queue, `max_retained` finished
-    ones are kept for prompts that begin alike. A step computes up to
+    `max_sequences` run at once, `max_waiting` more may queue. What they began with and
+    wrote is kept for prompts that begin alike: `max_retained` pieces that they share,
+    and what nobody uses in `max_idle_cells` (None: few on a CPU, all on a GPU). The
+    rest is parked in `max_parked_bytes` of memory. A step computes up to
     `max_batch_tokens`, but only `max_prefill_tokens` of prompts while somebody's reply
     is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`), `num_batch_threads`
@@ -45,7 +47,7 @@ class EngineConfig:
     `rope_factor` stretches the context that the model was trained for, by the method
     `rope_scaling`. Without `full_windows` the layers with a sliding window keep no more
     than the window: less memory, but prompts share a beginning only where somebody
-    stopped (kv_cache.py).
+    stopped (state_cache.py).
 
     With `quotes` the model names quotable sentences by their marks (marks.py), which
     it must have been trained to; the other `quote_` values are those of the policy in
@@ -56,6 +58,8 @@ class EngineConfig:
     num_cells: int = 8192
     max_sequences: int = 16
     max_retained: int = 4
+    max_idle_cells: int | None = None
+    max_parked_bytes: int = 256 * 2**20
     max_waiting: int = 64
     max_batch_tokens: int = 256
     max_prefill_tokens: int = 32
@@ -88,6 +92,8 @@ class EngineConfig:
             raise ValueError(f"an engine needs room for a sequence: {self}")
         if self.max_batch_tokens < self.max_sequences:
             raise ValueError("max_batch_tokens must be at least max_sequences")
+        if min(self.max_idle_cells or 0, self.max_parked_bytes) < 0:
+            raise ValueError("max_idle_cells, max_parked_bytes must not be negative")
         if self.max_drafted_tokens < 0:
             raise ValueError("max_drafted_tokens must not be negative")
         if self.max_prefill_tokens < 1:
@@ -113,6 +119,14 @@ class EngineConfig:
                 f"kv_type_v {self.kv_type_v} needs flash attention, which is off; "
                 "without it values are stored as f16"
             )
+
+    @property
+    def num_shared_slots(self) -> int:
+        """Return the sequence ids of llama.cpp where memory is shared by pieces.
+
+        A slot for each sequence, one for what it comes back with, and some for more.
+        """
+        return min(2 * self.max_sequences + self.max_retained, MAX_SLOTS)
 
     @property
     def num_slots(self) -> int:

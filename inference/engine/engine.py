@@ -19,6 +19,7 @@ from inference.engine.speculation import (
     StepCosts,
     Unwritten,
 )
+from inference.engine.state_cache import StateCache
 from inference.engine.wire import EngineStats, Event, Finished, Refused, Text
 from inference.errors import BackendError, PromptTooLong, RequestRejected
 from inference.types import (
@@ -28,6 +29,9 @@ from inference.types import (
     FinishReason,
     Usage,
 )
+
+# Cells that may keep what nobody uses, on a CPU: see kv_cache.py.
+IDLE_CELLS = 512
 
 
 @dataclass(slots=True)
@@ -67,9 +71,7 @@ class Engine:
         self._runner = runner
         self._config = config
         self._clock = clock
-        self._cache = KvCache(
-            runner.num_cells, config.num_slots, config.reuse_prefixes, runner.can_cut
-        )
+        self._cache = _build_cache(runner, config)
         self._scheduler = Scheduler(
             self._cache,
             config.max_batch_tokens,
@@ -139,6 +141,8 @@ class Engine:
             num_waiting=len(self._scheduler.waiting),
             num_cells=self._cache.num_cells,
             num_used_cells=self._cache.num_used,
+            num_parked_tokens=self._cache.num_parked,
+            cell_bytes=self._runner.cell_bytes,
             num_steps=totals.num_steps,
             num_preemptions=self._scheduler.num_preemptions,
             num_prompt_tokens=totals.num_prompt_tokens,
@@ -292,6 +296,23 @@ class Engine:
             waiting_ms=round((started_s - job.arrived_s) * 1000),
             itl_ms=round(statistics.median(gaps) * 1000) if gaps else None,
         )
+
+
+def _build_cache(runner: Runner, config: EngineConfig) -> KvCache | StateCache:
+    if not runner.can_cut:
+        return StateCache(runner.num_cells, config.num_slots, config.reuse_prefixes)
+    max_parked = config.max_parked_bytes // runner.cell_bytes if runner.can_park else 0
+    max_idle = config.max_idle_cells
+    if max_idle is None and not config.num_gpu_layers:
+        max_idle = IDLE_CELLS
+    return KvCache(
+        runner.num_cells,
+        config.max_sequences,
+        config.num_shared_slots - config.max_sequences,
+        config.reuse_prefixes,
+        max_idle,
+        max_parked,
+    )
 
 
 def _build_drafter(runner: Runner, config: EngineConfig) -> Drafter | None:

@@ -69,8 +69,9 @@ def load_model(config: EngineConfig) -> llama_cpp.llama_model_p:
     """Return the model of a file; raises ModelError if it writes no text."""
     if not Path(config.model_path).is_file():
         raise ModelError(f"no model file at {config.model_path}")
-    if config.num_slots > llama_cpp.llama_max_parallel_sequences():
-        raise ModelError(f"llama.cpp cannot tell {config.num_slots} sequences apart")
+    num_slots = max(config.num_slots, config.num_shared_slots)
+    if num_slots > llama_cpp.llama_max_parallel_sequences():
+        raise ModelError(f"llama.cpp cannot tell {num_slots} sequences apart")
     # First in Python: llama.cpp ends the process over some damaged headers.
     for path in (config.model_path, *(a.path for a in config.adapters)):
         _check_header(Path(path))
@@ -107,6 +108,11 @@ def find_memory(context: llama_cpp.llama_context_p) -> llama_cpp.llama_memory_t:
             "for diffusion"
         )
     return memory
+
+
+def count_slots(model: llama_cpp.llama_model_p, config: EngineConfig) -> int:
+    """Return how many sequences llama.cpp is to tell apart."""
+    return config.num_shared_slots if can_cut(model, config) else config.num_slots
 
 
 def can_cut(model: llama_cpp.llama_model_p, config: EngineConfig) -> bool:
@@ -196,9 +202,9 @@ def _build_params(
     params.n_ctx = config.num_cells
     # One decode call is one micro-batch, so an aborted call leaves nothing behind.
     params.n_batch = params.n_ubatch = config.max_batch_tokens
-    params.n_seq_max = config.num_slots
+    params.n_seq_max = count_slots(model, config)
     # The default keeps logits for a whole batch: 150 MB with a large vocabulary.
-    params.n_outputs_max = config.num_slots + config.max_drafted_tokens
+    params.n_outputs_max = params.n_seq_max + config.max_drafted_tokens
     params.kv_unified = True
     num_parameters = int(llama_cpp.llama_model_n_params(model))
     params.n_threads = config.num_threads or choose_num_threads(

@@ -43,14 +43,17 @@ class Runner(Protocol):
     """A loaded model with its cache. One thread at a time, but for `abort`.
 
     `limit_tokens` is the longest sequence that the model and the cache can hold,
-    `num_cells` the size of the cache. Unless `can_cut`, what a slot holds can only be
-    continued, copied as a whole, or dropped (kv_cache.py).
+    `num_cells` the size of the cache, and each of its cells takes `cell_bytes`. Unless
+    `can_cut`, what a slot holds can only be continued, copied as a whole, or dropped
+    (state_cache.py); if `can_park` it can be moved out of the cells (kv_cache.py).
     """
 
     model: str
     limit_tokens: int
     num_cells: int
+    cell_bytes: int
     can_cut: bool
+    can_park: bool
 
     @property
     def template(self) -> Template:

@@ -1,20 +1,25 @@
 """What the next decode call computes: continuous batching without a model.
 
 Sequences that generate come first, one token each; the rest of the step goes to
-prompts, in chunks, in arrival order, and in small ones while somebody generates, so
-that nobody's text stutters. A sequence is
+prompts, in chunks, and in small ones while somebody generates, so that nobody's text
+stutters. Prompts with little left to read go first, because then the most customers
+see an answer soon; who waits moves up with every token that others are given, so a
+long prompt is overtaken by at most its own length of shorter ones. A sequence is
 admitted when a slot is free and its prompt fits. When the cells run out, the
 youngest sequence gives its cells back and starts again later; the oldest is never
 touched, so something always finishes.
 """
 
-from collections import deque
+from bisect import insort_left, insort_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from inference.engine.kv_cache import KvCache, Operation, count_shared
+from inference.engine.kv_cache import KvCache
+from inference.engine.operations import Operation
+from inference.engine.prefix_tree import count_shared
 from inference.engine.sequence import Sequence, SequenceState
+from inference.engine.state_cache import StateCache
 
 # Cells kept free per running sequence on admission, so that a newcomer does not
 # drive somebody out after a word.
@@ -69,14 +74,15 @@ class Step:
 class Scheduler:
     """The waiting and the running sequences, and the slots they hold.
 
-    `running` is in arrival order. Every running sequence has a slot of its own.
+    `running` is in the order of admission, `waiting` in that of their turn. Every
+    running sequence has a slot of its own.
     A step has at most `max_batch_tokens` tokens, of which `max_prefill_tokens` are of
     prompts while somebody generates.
     """
 
     def __init__(
         self,
-        cache: KvCache,
+        cache: KvCache | StateCache,
         max_batch_tokens: int,
         max_sequences: int,
         max_prefill_tokens: int = 32,
@@ -85,9 +91,10 @@ class Scheduler:
         self._max_batch_tokens = max_batch_tokens
         self._max_prefill_tokens = max_prefill_tokens
         self._max_sequences = max_sequences
-        self.waiting: deque[Sequence] = deque()
+        self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self.num_preemptions = 0
+        self._num_read = 0
 
     @property
     def has_work(self) -> bool:
@@ -97,12 +104,15 @@ class Scheduler:
     def read_decoding(self) -> tuple[list[Sequence], int]:
         """Return who writes a reply, and how many tokens of prompts come beside it."""
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
-        is_reading = len(decoding) < len(self.running) or self._can_admit()
+        is_reading = len(decoding) < len(self.running) or self._can_admit(0)
         return decoding, self._max_prefill_tokens if is_reading else 0
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence; it must fit the cache alone, which the caller checks."""
-        self.waiting.append(sequence)
+        num_unread = len(sequence.tokens) - self._cache.count_known(sequence.tokens)
+        sequence.arrived_at = self._num_read
+        sequence.turn = self._num_read + num_unread
+        insort_right(self.waiting, sequence, key=_read_turn)
 
     def finish(self, sequence: Sequence) -> None:
         """End a sequence, waiting or running, and retain what it computed."""
@@ -118,26 +128,26 @@ class Scheduler:
         """Return the work for one decode call; empty when there is none.
 
         At most `max_batch_tokens` tokens: one per decoding sequence first, the rest
-        is given to prefill in arrival order. Claims slots for admitted sequences.
-        Never empty while there is work: the oldest prompt is read to its end before
-        a younger one is admitted, so no two can starve each other of cells.
+        is given to prompts. Claims slots for admitted sequences. Never empty while
+        there is work: prompts that hold each other's cells give way, youngest first.
         `drafts` are guesses by the key of a decoding sequence, left out where cells
         or tokens of the step are short.
         """
-        chunks = self._decode_chunks(drafts)
-        room = self._max_batch_tokens - count_tokens(chunks)
-        if chunks:
-            room = min(room, self._max_prefill_tokens)
-        read = self._prefill_chunks(room)
-        admitted = self._admitted_chunks(room - count_tokens(read))
-        return Step(self._cache.take_operations(), (*chunks, *read, *admitted))
+        chunks = self._build_chunks(drafts)
+        while not chunks and len(self.running) > 1:
+            self.preempt_youngest()
+            chunks = self._build_chunks(drafts)
+        return Step(self._cache.take_operations(), tuple(chunks))
 
     def complete(self, step: Step) -> None:
         """Note that the step was computed."""
         for chunk in step.chunks:
             self._cache.commit(chunk.slot, chunk.tokens)
+            if not chunk.sequence.is_decoding:
+                self._num_read += len(chunk.tokens)
             chunk.sequence.advance(len(chunk.tokens) - chunk.num_drafted)
             if chunk.sequence.snapshot_at == chunk.sequence.num_computed:
+                assert isinstance(self._cache, StateCache)
                 self._cache.keep_snapshot(chunk.slot)
                 chunk.sequence.snapshot_at = None
 
@@ -169,8 +179,16 @@ class Scheduler:
         self.running.remove(sequence)
         self._cache.release(_slot_of(sequence), retain=False)
         sequence.preempt()
-        self.waiting.appendleft(sequence)
+        sequence.turn = -1  # before all others: it was its turn already
+        insort_left(self.waiting, sequence, key=_read_turn)
         self.num_preemptions += 1
+
+    def _build_chunks(self, drafts: Mapping[str, tuple[int, ...]]) -> list[Chunk]:
+        chunks = self._decode_chunks(drafts)
+        room = self._max_batch_tokens - count_tokens(chunks)
+        if chunks:
+            room = min(room, self._max_prefill_tokens)
+        return [*chunks, *self._prompt_chunks(room)]
 
     def _decode_chunks(self, drafts: Mapping[str, tuple[int, ...]]) -> list[Chunk]:
         chunks = []
@@ -198,30 +216,39 @@ class Scheduler:
                 return False
         return True
 
-    def _prefill_chunks(self, room: int) -> list[Chunk]:
-        chunks = []
-        for sequence in self.running:
-            if room > 0 and not sequence.is_decoding:
-                chunk = self._build_prefill(sequence, room)
-                chunks += chunk
-                room -= count_tokens(chunk)
-        return chunks
-
-    def _admitted_chunks(self, room: int) -> list[Chunk]:
+    def _prompt_chunks(self, room: int) -> list[Chunk]:
+        """Return chunks of prompts, admitting whoever's turn comes first."""
         chunks: list[Chunk] = []
-        while room > 0 and self._can_admit():
-            sequence = self.waiting[0]
-            claim = self._cache.claim(sequence.tokens)
-            if claim is None:
+        reading = [s for s in self.running if not s.is_decoding]
+        reading.sort(key=_rank, reverse=True)
+        while room > 0:
+            owed = sum(sequence.num_pending for sequence in reading)
+            if self._is_next(reading) and self._can_admit(owed):
+                sequence = self._admit()
+            elif reading:
+                sequence = reading.pop()
+            else:
                 break
-            self.waiting.popleft()
-            sequence.start(claim.slot, claim.num_cached)
-            sequence.snapshot_at = self._choose_snapshot(sequence)
-            self.running.append(sequence)
             chunk = self._build_prefill(sequence, room)
             chunks += chunk
             room -= count_tokens(chunk)
         return chunks
+
+    def _is_next(self, reading: list[Sequence]) -> bool:
+        """Return whether somebody waits whose turn comes before all that are read."""
+        if not self.waiting:
+            return False
+        return not reading or self.waiting[0].turn < _rank(reading[-1])
+
+    def _admit(self) -> Sequence:
+        """Let the first that waits run."""
+        sequence = self.waiting.pop(0)
+        claim = self._cache.claim(sequence.tokens)
+        assert claim is not None, "there are slots for all that may run"
+        sequence.start(claim.slot, claim.num_cached)
+        sequence.snapshot_at = self._choose_snapshot(sequence)
+        self.running.append(sequence)
+        return sequence
 
     def _build_prefill(self, sequence: Sequence, room: int) -> list[Chunk]:
         """Return a chunk of as many pending tokens as fit; none if no cell is left."""
@@ -232,7 +259,11 @@ class Scheduler:
             return []
         return [_build_chunk(sequence, num_tokens)]
 
-    def _can_admit(self) -> bool:
+    def _can_admit(self, owed: int) -> bool:
+        """Return whether the first that waits has room beside `owed` cells for others.
+
+        Always, if nobody runs.
+        """
         if not self.waiting or len(self.running) >= self._max_sequences:
             return False
         if not self.running:
@@ -242,7 +273,7 @@ class Scheduler:
             return False
         headroom = HEADROOM_CELLS * (len(self.running) + 1)
         needed = self._cache.count_cells_needed(sequence.tokens) + headroom
-        return needed <= self._cache.num_available
+        return needed + owed <= self._cache.num_available
 
     def _awaits_prefix(self, sequence: Sequence) -> bool:
         """Return whether a running prompt is about to compute what this one shares.
@@ -251,7 +282,7 @@ class Scheduler:
         """
         if not self._cache.reuses_prefixes:
             return False
-        if not self._cache.can_cut:
+        if isinstance(self._cache, StateCache):
             return self._awaits_snapshot(sequence)
         wanted = sequence.tokens[:-1]
         known = promised = 0
@@ -276,7 +307,7 @@ class Scheduler:
         Only needed where a memory cannot be cut: the next that begins alike finds a
         copy that ends there.
         """
-        if self._cache.can_cut or not self._cache.reuses_prefixes:
+        if not isinstance(self._cache, StateCache) or not self._cache.reuses_prefixes:
             return None
         wanted = sequence.tokens[:-1]
         others = [s.tokens for s in [*self.running, *self.waiting] if s is not sequence]
@@ -289,6 +320,18 @@ class Scheduler:
 def count_tokens(chunks: Iterable[Chunk]) -> int:
     """Return how many tokens the chunks hold together."""
     return sum(len(chunk.tokens) for chunk in chunks)
+
+
+def _read_turn(sequence: Sequence) -> int:
+    return sequence.turn
+
+
+def _rank(sequence: Sequence) -> int:
+    """Return a number that is lower for prompts to be read before others.
+
+    Tokens left to read, and those that had been read for others when it came.
+    """
+    return sequence.arrived_at + sequence.num_pending
 
 
 def _build_chunk(sequence: Sequence, num_tokens: int) -> Chunk:

@@ -18,8 +18,8 @@ class Sequence:
     The keys and values of the first `num_computed` tokens are in the cache under
     `slot`; the rest is pending. While it runs at least one token is pending: the
     logits behind the last one are what the next token is sampled from. Where the
-    first `snapshot_at` tokens are computed, a copy is kept for others. Illegal
-    transitions raise RuntimeError.
+    first `snapshot_at` tokens are computed, a copy is kept for others. `arrived_at` and
+    `turn` are the scheduler's, see there. Illegal transitions raise RuntimeError.
     """
 
     def __init__(self, key: str, prompt: Iterable[int]) -> None:
@@ -33,6 +33,8 @@ class Sequence:
         self.num_computed = 0
         self.num_cached: int | None = None
         self.snapshot_at: int | None = None
+        self.arrived_at = 0
+        self.turn = 0
 
     def __repr__(self) -> str:
         return (

@@ -98,6 +98,8 @@ class EngineStats:
     num_waiting: int = 0
     num_cells: int = 0
     num_used_cells: int = 0
+    num_parked_tokens: int = 0
+    cell_bytes: int = 0
     num_steps: int = 0
     num_preemptions: int = 0
     num_prompt_tokens: int = 0

@@ -28,6 +28,7 @@ class Load:
 
     num_cells: int = 8192
     num_sequences: int = 20
+    num_outputs: int = 60
     batch_tokens: int = 256
     kv_type_k: str = "q8_0"
     kv_type_v: str = "q8_0"
@@ -120,7 +121,7 @@ def _count_compute(
         attention *= 2
     inner = _read_number(header, card, "ssm.inner_size")
     layer = tokens * 4 * (2 * card.feed_width + 6 * card.width + 4 * inner)
-    logits = 2 * 4 * load.num_sequences * card.num_vocabulary
+    logits = 2 * 4 * load.num_outputs * card.num_vocabulary
     return attention + layer + logits
 
 

@@ -24,7 +24,7 @@ from inference.engine.binding import LlamaRunner
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
 from inference.engine.grammar import LlamaGrammar, read_grammar
-from inference.engine.kv_cache import Truncate
+from inference.engine.operations import Truncate
 from inference.engine.sampler import MAX_CANDIDATES, Sampler
 from inference.engine.scheduler import Step
 from inference.engine.vocabulary import Vocabulary

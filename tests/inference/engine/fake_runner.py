@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from inference.engine.chat_template import CHATML
-from inference.engine.kv_cache import CopyPrefix
+from inference.engine.operations import CopyRange, Forget, Park, Restore, Truncate
 from inference.engine.runner import Outcome
 from inference.errors import RequestRejected
 
@@ -27,23 +27,49 @@ class FakeMemory:
     def __init__(self, num_cells):
         self.num_cells = num_cells
         self.cells = []
+        self.parked = {}
 
     def apply(self, operation):
-        if isinstance(operation, CopyPrefix):
-            assert not self.tokens_of(operation.target), "the target must be empty"
-            for position, _, slots in self.cells:
-                if operation.source in slots and position < operation.length:
-                    slots.add(operation.target)
-            return
+        match operation:
+            case CopyRange(source, target, start, stop):
+                first, held = self.range_of(target)
+                assert not held or first + len(held) == start, "a gap, or twice"
+                copied = [c for c in self.cells if source in c[2] and c[0] < stop]
+                copied = [cell for cell in copied if cell[0] >= start]
+                assert len(copied) == stop - start, "the source lacks a part"
+                for _, _, slots in copied:
+                    slots.add(target)
+            case Truncate(slot, length):
+                self.truncate(slot, length)
+            case Park(slot, key):
+                self.parked[key] = [c[:2] for c in self.cells if slot in c[2]]
+                assert self.parked[key], "nothing to park"
+                self.truncate(slot, 0)
+            case Restore(key, slot):
+                assert not any(slot in cell[2] for cell in self.cells)
+                self.cells += [(*cell, {slot}) for cell in self.parked.pop(key)]
+                assert len(self.cells) <= self.num_cells, "no room to restore"
+            case Forget(key):
+                del self.parked[key]
+
+    def truncate(self, slot, length):
         for position, _, slots in self.cells:
-            if position >= operation.length:
-                slots.discard(operation.slot)
+            if position >= length:
+                slots.discard(slot)
         self.cells = [cell for cell in self.cells if cell[2]]
 
-    def tokens_of(self, slot):
+    def range_of(self, slot):
+        """Return the first position that a slot sees, and the tokens from there on."""
         seen = sorted((cell[0], cell[1]) for cell in self.cells if slot in cell[2])
-        assert [position for position, _ in seen] == list(range(len(seen)))
-        return [token for _, token in seen]
+        start = seen[0][0] if seen else 0
+        positions = [position for position, _ in seen]
+        assert positions == list(range(start, start + len(seen)))
+        return start, [token for _, token in seen]
+
+    def tokens_of(self, slot):
+        start, tokens = self.range_of(slot)
+        assert start == 0, "the beginning is missing"
+        return tokens
 
     def write(self, slot, position, token):
         assert position == len(self.tokens_of(slot)), "a position was skipped"
@@ -80,11 +106,15 @@ class StateMemory(FakeMemory):
     """The same where a slot holds one state, which cannot be cut: as in Mamba."""
 
     def apply(self, operation):
-        if isinstance(operation, CopyPrefix):
-            held = self.tokens_of(operation.source)
-            assert len(held) == operation.length, "a state is copied whole"
-        else:
-            assert operation.length == 0, "a state cannot be cut back"
+        match operation:
+            case CopyRange(source, target, start, stop):
+                assert not self.tokens_of(target), "the target must be empty"
+                held = len(self.tokens_of(source))
+                assert (start, stop) == (0, held), "a state is copied whole"
+            case Truncate(_, length):
+                assert length == 0, "a state cannot be cut back"
+            case _:
+                raise AssertionError(f"{operation} is not for states")
         super().apply(operation)
 
 
@@ -92,11 +122,12 @@ class FakeRunner:
     """Keeps a `FakeMemory` and answers with a hash of it."""
 
     model = "fake"
+    cell_bytes = 1024
     template = CHATML
 
     def __init__(self, num_cells=512, end_every=40, outcomes=(), can_cut=True):
         self.num_cells = self.limit_tokens = num_cells
-        self.can_cut = can_cut
+        self.can_cut = self.can_park = can_cut
         self.end_every = end_every
         self.memory = (FakeMemory if can_cut else StateMemory)(num_cells)
         self.outcomes = list(outcomes)

@@ -11,7 +11,7 @@ import pytest
 from inference.engine.binding import DecodeFailed, LlamaRunner
 from inference.engine.config import Adapter, EngineConfig
 from inference.engine.engine import Engine
-from inference.engine.kv_cache import Truncate
+from inference.engine.operations import Truncate
 from inference.engine.scheduler import Step
 from inference.engine.wire import Finished, Refused, Text
 from inference.errors import ModelError

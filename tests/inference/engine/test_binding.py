@@ -10,7 +10,7 @@ from inference.engine.binding import LlamaRunner
 from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
-from inference.engine.kv_cache import CopyPrefix, Truncate
+from inference.engine.operations import CopyRange, Truncate
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Chunk, Step
 from inference.engine.sequence import Sequence
@@ -199,7 +199,7 @@ def test_a_copied_prefix_computes_the_same(runner):
     _, copied = compute(
         runner,
         chunk(1, shared, tokens[shared:]),
-        operations=(CopyPrefix(0, 1, shared),),
+        operations=(CopyRange(0, 1, 0, shared),),
     )
     assert np.allclose(whole, copied, rtol=0, atol=0.05 * whole.std())
 

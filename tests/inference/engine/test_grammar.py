@@ -10,7 +10,7 @@ from inference.engine.chat_template import Segment
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
 from inference.engine.grammar import MAX_CHARACTERS, MAX_DEPTH
-from inference.engine.kv_cache import Truncate
+from inference.engine.operations import Truncate
 from inference.engine.scheduler import Step
 from inference.engine.wire import Finished, Refused, Text
 from inference.errors import RequestRejected

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.kv_cache import CopyPrefix, KvCache
+from inference.engine.kv_cache import KvCache
+from inference.engine.operations import CopyRange
 from inference.engine.scheduler import Scheduler
 from inference.engine.sequence import Sequence, SequenceState
 
@@ -11,13 +12,13 @@ TOKEN = 99
 
 def build(
     num_cells=100,
-    num_slots=8,
+    num_keepers=8,
     max_batch_tokens=8,
     max_sequences=4,
     max_prefill_tokens=64,
     reuse=True,
 ):
-    cache = KvCache(num_cells, num_slots, reuse)
+    cache = KvCache(num_cells, max_sequences, num_keepers, reuse)
     return Scheduler(cache, max_batch_tokens, max_sequences, max_prefill_tokens)
 
 
@@ -84,6 +85,39 @@ def test_prompts_share_a_step_in_arrival_order():
     assert run(scheduler) == [("a", 1), ("b", 2), ("c", 5)]
 
 
+def test_a_short_prompt_overtakes_a_long_one_that_is_being_read():
+    scheduler = build()
+    add(scheduler, "long", 60)
+    run(scheduler)
+    add(scheduler, "short", 8)
+    assert run(scheduler) == [("short", 8)]
+    assert run(scheduler) == [("short", 1), ("long", 7)]
+
+
+def test_a_long_prompt_is_overtaken_by_no_more_than_its_own_length():
+    scheduler = build(max_sequences=2, reuse=False)
+    long = add(scheduler, "long", 40)
+    num_others = 0
+    while long.state is SequenceState.WAITING:
+        short = add(scheduler, f"short {num_others}", 8)
+        run(scheduler)
+        num_others += short.num_generated
+        if short.num_generated:
+            scheduler.finish(short)
+    assert 1 <= num_others <= 40 // 8
+
+
+def test_who_shares_what_is_known_has_little_left_to_read():
+    scheduler = build(num_cells=200, max_batch_tokens=50)
+    known = Sequence("known", range(1000, 1040))
+    scheduler.add(known)
+    run(scheduler)
+    scheduler.finish(known)
+    add(scheduler, "new", 20)
+    scheduler.add(Sequence("back", [*range(1000, 1040), 7, 7]))
+    assert run(scheduler) == [("back", 2), ("new", 20)]
+
+
 def test_no_more_sequences_run_than_allowed():
     scheduler = build(max_sequences=2)
     sequences = [add(scheduler, key, 2) for key in "abc"]
@@ -105,8 +139,8 @@ def test_a_prompt_waits_until_its_cells_are_free():
 
 def test_the_youngest_gives_way_when_the_cells_run_out():
     scheduler = build(num_cells=44, max_batch_tokens=40)
-    add(scheduler, "a", 14)
-    young = add(scheduler, "b", 13)
+    add(scheduler, "a", 13)
+    young = add(scheduler, "b", 14)
     newcomer = add(scheduler, "c", 40)
     while not scheduler.num_preemptions:
         work = run(scheduler)
@@ -117,8 +151,8 @@ def test_the_youngest_gives_way_when_the_cells_run_out():
 
 def test_a_preempted_sequence_reads_its_own_text_again():
     scheduler = build(num_cells=44, max_batch_tokens=40)
-    old = add(scheduler, "a", 14)
-    young = add(scheduler, "b", 13)
+    old = add(scheduler, "a", 13)
+    young = add(scheduler, "b", 14)
     while not scheduler.num_preemptions:
         run(scheduler)
     scheduler.finish(old)
@@ -150,8 +184,7 @@ def test_sharing_is_told_to_the_cache_before_the_step():
     run(scheduler)
     scheduler.add(Sequence("b", [*range(25), 88]))
     step = scheduler.next_step()
-    assert [type(operation) for operation in step.operations] == [CopyPrefix]
-    assert step.operations[0].length == 25
+    assert step.operations == (CopyRange(0, 4, 0, 25), CopyRange(4, 1, 0, 25))
 
 
 def test_an_abandoned_step_is_offered_again():

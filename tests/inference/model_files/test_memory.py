@@ -65,7 +65,7 @@ def measure():
         ("dense", {"kv_type_k": "f16"}, {"kv_type_k": "f16"}),
         ("dense", {"kv_type_v": "q4_0"}, {"kv_type_v": "q4_0"}),
         ("dense", {"max_batch_tokens": 512}, {"batch_tokens": 512}),
-        ("dense", {"max_sequences": 40}, {"num_sequences": 44}),
+        ("dense", {"max_sequences": 40}, {"num_sequences": 44, "num_outputs": 108}),
         ("experts", {}, {}),
         ("windowed", {}, {}),
         ("windowed", {"full_windows": False}, {"has_full_windows": False}),
