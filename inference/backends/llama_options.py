@@ -117,7 +117,7 @@ OPTIONS: Mapping[str, Read] = {
     "max_parked_bytes": _Whole(0, 2**40),
     "max_waiting": _Whole(0, 100_000),
     "max_batch_tokens": _Whole(1, 65_536),
-    "max_prefill_tokens": _Whole(1, 65_536),
+    "max_prefill_tokens": _Whole(1, 65_536, may_be_null=True),
     "max_drafted_tokens": _Whole(0, 65_536),
     "num_threads": _Whole(0, MAX_THREADS, may_be_null=True),
     "num_batch_threads": _Whole(0, MAX_THREADS, may_be_null=True),

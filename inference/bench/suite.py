@@ -216,7 +216,7 @@ def build_raw_config(setting: Setting, same: bool) -> RawConfig:
     return replace(
         config,
         batch_tokens=engine.max_batch_tokens,
-        prefill_tokens=engine.max_prefill_tokens,
+        prefill_tokens=engine.max_prefill_tokens or 64,
         kv_type="q8_0" if engine.num_gpu_layers == 0 else "f16",
     )
 

@@ -128,9 +128,12 @@ class LlamaRunner:
         """
         return self._read_logits(self._logit_rows[chunk_number][place])
 
-    def measure_steps(self, sizes: Iterable[int]) -> dict[int, float]:
+    def measure_steps(
+        self, sizes: Iterable[int], has_logits: bool = True
+    ) -> dict[int, float]:
         """Return the seconds of a step by its number of tokens; empties the cache.
 
+        With logits behind all tokens, or behind the last one only.
         Of up to three tries the best; for a large model one, so that it takes seconds.
         """
         llama_cpp.llama_memory_clear(self._memory, True)
@@ -138,7 +141,7 @@ class LlamaRunner:
         for size in sizes:
             tries_s: list[float] = []
             while len(tries_s) < 3 and sum(tries_s) < _LONG_ENOUGH_S:
-                tries_s.append(self._time_step(size))
+                tries_s.append(self._time_step(size, has_logits))
             costs_s[size] = min(tries_s)
         return costs_s
 
@@ -248,21 +251,22 @@ class LlamaRunner:
             raise DecodeFailed("the model computed what is not a number")
         return logits
 
-    def _time_step(self, num_tokens: int) -> float:
-        """Compute some tokens, with logits behind each, and forget them."""
+    def _time_step(self, num_tokens: int, has_logits: bool) -> float:
+        """Compute some tokens and forget them; return how long it took."""
         started_s = time.perf_counter()
-        self._compute_zeros(num_tokens)
+        self._compute_zeros(num_tokens, has_logits)
         took_s = time.perf_counter() - started_s
         llama_cpp.llama_memory_clear(self._memory, True)
         return took_s
 
-    def _compute_zeros(self, num_tokens: int) -> None:
+    def _compute_zeros(self, num_tokens: int, has_logits: bool = True) -> None:
         """Compute the first token of the vocabulary some times, in an empty cache."""
         batch = self._batch
         for row in range(num_tokens):
             batch.token[row] = batch.seq_id[row][0] = 0
             batch.pos[row] = row
-            batch.n_seq_id[row] = batch.logits[row] = 1
+            batch.n_seq_id[row] = 1
+            batch.logits[row] = has_logits or row == num_tokens - 1
         batch.n_tokens = num_tokens
         if llama_cpp.llama_decode(self._context, batch) != 0:
             raise ModelError(f"{self.model} cannot compute: {say_why()}")

@@ -32,7 +32,7 @@ class EngineConfig:
     and what nobody uses in `max_idle_cells` (None: few on a CPU, all on a GPU). The
     rest is parked in `max_parked_bytes` of memory. A step computes up to
     `max_batch_tokens`, but only `max_prefill_tokens` of prompts while somebody's reply
-    is being written: a CPU gains nothing from more, a GPU does. `num_threads` None
+    is being written; None is as many as do not make it stutter. `num_threads` None
     chooses by the size of the model and the processors (`cpus.py`), `num_batch_threads`
     None takes as many for prompts. `template` names the chat template where the model
     file does not tell. `sampling` holds where a request says nothing, and `thinking`
@@ -62,7 +62,7 @@ class EngineConfig:
     max_parked_bytes: int = 256 * 2**20
     max_waiting: int = 64
     max_batch_tokens: int = 256
-    max_prefill_tokens: int = 32
+    max_prefill_tokens: int | None = None
     num_threads: int | None = None
     num_batch_threads: int | None = None
     num_gpu_layers: int = 0
@@ -96,7 +96,7 @@ class EngineConfig:
             raise ValueError("max_idle_cells, max_parked_bytes must not be negative")
         if self.max_drafted_tokens < 0:
             raise ValueError("max_drafted_tokens must not be negative")
-        if self.max_prefill_tokens < 1:
+        if self.max_prefill_tokens is not None and self.max_prefill_tokens < 1:
             raise ValueError("max_prefill_tokens must be positive")
         if self.num_slots > MAX_SLOTS:
             raise ValueError(

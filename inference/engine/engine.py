@@ -16,10 +16,10 @@ from inference.engine.speculation import (
     Draft,
     Drafter,
     PromptLookup,
-    StepCosts,
     Unwritten,
 )
 from inference.engine.state_cache import StateCache
+from inference.engine.step_costs import StepCosts
 from inference.engine.wire import EngineStats, Event, Finished, Refused, Text
 from inference.errors import BackendError, PromptTooLong, RequestRejected
 from inference.types import (
@@ -32,6 +32,9 @@ from inference.types import (
 
 # Cells that may keep what nobody uses, on a CPU: see kv_cache.py.
 IDLE_CELLS = 512
+
+# By so many the cost of a prompt's token is measured.
+PROMPT_TOKENS = 32
 
 
 @dataclass(slots=True)
@@ -72,14 +75,15 @@ class Engine:
         self._config = config
         self._clock = clock
         self._cache = _build_cache(runner, config)
+        self._costs = _measure_costs(runner, config)
         self._scheduler = Scheduler(
             self._cache,
             config.max_batch_tokens,
             config.max_sequences,
-            config.max_prefill_tokens,
+            self._fit_prompt,
         )
         self._replies = ReplyBuilder(runner, config)
-        self._drafter = _build_drafter(runner, config)
+        self._drafter = _build_drafter(runner, config, self._costs)
         self._jobs: dict[str, _Job] = {}
         self._cancelled: set[str] = set()
         self._step_keys: frozenset[str] = frozenset()
@@ -190,6 +194,11 @@ class Engine:
         if len(self._scheduler.running) < 2:
             raise RuntimeError("a single sequence does not fit the cache")
         self._scheduler.preempt_youngest()
+
+    def _fit_prompt(self, num_writing: int) -> int:
+        """Return how many tokens of prompts are read beside tokens of replies."""
+        fixed = self._config.max_prefill_tokens
+        return self._costs.fit_prompt(num_writing) if fixed is None else fixed
 
     def _draft(self) -> dict[str, Draft]:
         """Return guesses at what the replies go on with."""
@@ -315,13 +324,22 @@ def _build_cache(runner: Runner, config: EngineConfig) -> KvCache | StateCache:
     )
 
 
-def _build_drafter(runner: Runner, config: EngineConfig) -> Drafter | None:
-    """Return what guesses, None where it is off or a wrong guess would stay."""
-    if not config.max_drafted_tokens or not runner.can_cut:
-        return None
+def _measure_costs(runner: Runner, config: EngineConfig) -> StepCosts:
+    """Return what steps cost; takes seconds with a large model."""
     largest = min(
         config.max_batch_tokens, config.max_sequences + config.max_drafted_tokens
     )
     sizes = [size for size in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48) if size <= largest]
-    costs = StepCosts(runner.measure_steps(sizes))
+    points = runner.measure_steps(sizes)
+    num_prompt = min(config.max_batch_tokens, PROMPT_TOKENS)
+    took_s = runner.measure_steps([num_prompt], has_logits=False)[num_prompt]
+    return StepCosts(points, took_s / num_prompt)
+
+
+def _build_drafter(
+    runner: Runner, config: EngineConfig, costs: StepCosts
+) -> Drafter | None:
+    """Return what guesses, None where it is off or a wrong guess would stay."""
+    if not config.max_drafted_tokens or not runner.can_cut:
+        return None
     return Drafter(costs, config.max_drafted_tokens)

@@ -84,8 +84,13 @@ class Runner(Protocol):
         one. Shape (n_vocab,); a view that the next `compute` overwrites.
         """
 
-    def measure_steps(self, sizes: Iterable[int]) -> dict[int, float]:
-        """Return the seconds of a step by its number of tokens; empties the cache."""
+    def measure_steps(
+        self, sizes: Iterable[int], has_logits: bool = True
+    ) -> dict[int, float]:
+        """Return the seconds of a step by its number of tokens; empties the cache.
+
+        With logits behind all tokens, or behind the last one only.
+        """
 
     def abort(self) -> None:
         """Make the `compute` in progress return soon; any thread may call this."""

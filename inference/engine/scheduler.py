@@ -11,7 +11,7 @@ touched, so something always finishes.
 """
 
 from bisect import insort_left, insort_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -76,8 +76,8 @@ class Scheduler:
 
     `running` is in the order of admission, `waiting` in that of their turn. Every
     running sequence has a slot of its own.
-    A step has at most `max_batch_tokens` tokens, of which `max_prefill_tokens` are of
-    prompts while somebody generates.
+    A step has at most `max_batch_tokens` tokens. `fit_prompt` says how many of prompts
+    fit beside so many of replies.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Scheduler:
         cache: KvCache | StateCache,
         max_batch_tokens: int,
         max_sequences: int,
-        max_prefill_tokens: int = 32,
+        fit_prompt: Callable[[int], int],
     ) -> None:
         self._cache = cache
         self._max_batch_tokens = max_batch_tokens
-        self._max_prefill_tokens = max_prefill_tokens
+        self._fit_prompt = fit_prompt
         self._max_sequences = max_sequences
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
@@ -105,7 +105,7 @@ class Scheduler:
         """Return who writes a reply, and how many tokens of prompts come beside it."""
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
         is_reading = len(decoding) < len(self.running) or self._can_admit(0)
-        return decoding, self._max_prefill_tokens if is_reading else 0
+        return decoding, self._fit_prompt(len(decoding)) if is_reading else 0
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence; it must fit the cache alone, which the caller checks."""
@@ -187,7 +187,7 @@ class Scheduler:
         chunks = self._decode_chunks(drafts)
         room = self._max_batch_tokens - count_tokens(chunks)
         if chunks:
-            room = min(room, self._max_prefill_tokens)
+            room = min(room, self._fit_prompt(count_tokens(chunks)))
         return [*chunks, *self._prompt_chunks(room)]
 
     def _decode_chunks(self, drafts: Mapping[str, tuple[int, ...]]) -> list[Chunk]:

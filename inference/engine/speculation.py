@@ -11,10 +11,10 @@ A draft that is refused costs time. How much a token more costs is measured
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from inference.engine.step_costs import StepCosts
 
 # Shorter matches say too little, longer ones no more.
 MIN_MATCH = 2
@@ -109,29 +109,6 @@ class Acceptance:
         """Note that a draft was not worth trying, and so may not stay for ever."""
         self._taken[match] *= _FADING_UNTRIED
         self._tried[match] *= _FADING_UNTRIED
-
-
-class StepCosts:
-    """What a step costs by its number of tokens: measured points, and lines between.
-
-    `points` are seconds by number of tokens. Beyond the last the line goes on.
-    """
-
-    def __init__(self, points: Mapping[int, float]) -> None:
-        if not points or min(points) < 1 or min(points.values()) <= 0:
-            raise ValueError(f"no measured steps: {points}")
-        self._numbers = sorted(points)
-        # more tokens never cost less: what says so was a disturbance
-        self._costs_s = list(
-            np.minimum.accumulate([points[n] for n in reversed(self._numbers)])
-        )[::-1]
-
-    def read(self, num_tokens: int) -> float:
-        """Return the seconds of a step of `num_tokens`."""
-        numbers, costs_s = self._numbers, self._costs_s
-        if num_tokens <= numbers[-1]:
-            return float(np.interp(num_tokens, numbers, costs_s))
-        return float(costs_s[-1] * num_tokens / numbers[-1])
 
 
 def choose_lengths(

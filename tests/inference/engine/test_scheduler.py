@@ -19,7 +19,9 @@ def build(
     reuse=True,
 ):
     cache = KvCache(num_cells, max_sequences, num_keepers, reuse)
-    return Scheduler(cache, max_batch_tokens, max_sequences, max_prefill_tokens)
+    return Scheduler(
+        cache, max_batch_tokens, max_sequences, lambda num_writing: max_prefill_tokens
+    )
 
 
 def add(scheduler, key, num_tokens, first=0):
