@@ -28,7 +28,8 @@ def measure_footprint(
     weights, which are the file's, and the cache are not.
     """
     workload = build_support(1, 1, num_conversations, 1)
-    config = replace(config, max_retained=max(config.max_retained, num_conversations))
+    # What is parked is in no cell, so nothing is.
+    config = replace(config, max_parked_bytes=0)
     backend = LlamaCppBackend("footprint", config, PATIENT_HOST)
     contestant = BackendContestant("footprint", backend)
     try:

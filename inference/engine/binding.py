@@ -22,6 +22,7 @@ from inference.engine.llama_context import (
     collect_logs,
     count_slots,
     create_context,
+    estimate_depth,
     find_memory,
     load_model,
     say_why,
@@ -82,6 +83,7 @@ class LlamaRunner:
         self.limit_tokens = min(
             self.num_cells, int(num_trained * config.rope_factor) or self.num_cells
         )
+        self.depth_cost = 0.0 if config.num_gpu_layers else estimate_depth(self._model)
         self.template = self._find_template(config)
         # Reads the weights once, too, so that the first request does not wait for them.
         self.cell_bytes = self._measure_cell_bytes()

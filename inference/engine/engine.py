@@ -81,6 +81,7 @@ class Engine:
             config.max_batch_tokens,
             config.max_sequences,
             self._fit_prompt,
+            runner.depth_cost,
         )
         self._replies = ReplyBuilder(runner, config)
         self._drafter = _build_drafter(runner, config, self._costs)

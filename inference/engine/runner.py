@@ -43,7 +43,8 @@ class Runner(Protocol):
     """A loaded model with its cache. One thread at a time, but for `abort`.
 
     `limit_tokens` is the longest sequence that the model and the cache can hold,
-    `num_cells` the size of the cache, and each of its cells takes `cell_bytes`. Unless
+    `num_cells` the size of the cache, and each of its cells takes `cell_bytes`. A token
+    costs `depth_cost` times more for each token before it. Unless
     `can_cut`, what a slot holds can only be continued, copied as a whole, or dropped
     (state_cache.py); if `can_park` it can be moved out of the cells (kv_cache.py).
     """
@@ -52,6 +53,7 @@ class Runner(Protocol):
     limit_tokens: int
     num_cells: int
     cell_bytes: int
+    depth_cost: float
     can_cut: bool
     can_park: bool
 

@@ -77,7 +77,8 @@ class Scheduler:
     `running` is in the order of admission, `waiting` in that of their turn. Every
     running sequence has a slot of its own.
     A step has at most `max_batch_tokens` tokens. `fit_prompt` says how many of prompts
-    fit beside so many of replies.
+    fit beside so many of replies, where they begin; further on each token costs
+    `depth_cost` times more for each one before it, and fewer are read.
     """
 
     def __init__(
@@ -86,10 +87,12 @@ class Scheduler:
         max_batch_tokens: int,
         max_sequences: int,
         fit_prompt: Callable[[int], int],
+        depth_cost: float = 0.0,
     ) -> None:
         self._cache = cache
         self._max_batch_tokens = max_batch_tokens
         self._fit_prompt = fit_prompt
+        self._depth_cost = depth_cost
         self._max_sequences = max_sequences
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
@@ -186,9 +189,10 @@ class Scheduler:
     def _build_chunks(self, drafts: Mapping[str, tuple[int, ...]]) -> list[Chunk]:
         chunks = self._decode_chunks(drafts)
         room = self._max_batch_tokens - count_tokens(chunks)
-        if chunks:
-            room = min(room, self._fit_prompt(count_tokens(chunks)))
-        return [*chunks, *self._prompt_chunks(room)]
+        if not chunks:
+            return self._prompt_chunks(room, 0.0)
+        room = min(room, self._fit_prompt(count_tokens(chunks)))
+        return [*chunks, *self._prompt_chunks(room, self._depth_cost)]
 
     def _decode_chunks(self, drafts: Mapping[str, tuple[int, ...]]) -> list[Chunk]:
         chunks = []
@@ -216,12 +220,15 @@ class Scheduler:
                 return False
         return True
 
-    def _prompt_chunks(self, room: int) -> list[Chunk]:
-        """Return chunks of prompts, admitting whoever's turn comes first."""
+    def _prompt_chunks(self, room: float, depth_cost: float) -> list[Chunk]:
+        """Return chunks of prompts, admitting whoever's turn comes first.
+
+        They cost no more than `room` tokens at the beginning of a prompt.
+        """
         chunks: list[Chunk] = []
         reading = [s for s in self.running if not s.is_decoding]
         reading.sort(key=_rank, reverse=True)
-        while room > 0:
+        while room >= 1:
             owed = sum(sequence.num_pending for sequence in reading)
             if self._is_next(reading) and self._can_admit(owed):
                 sequence = self._admit()
@@ -229,9 +236,10 @@ class Scheduler:
                 sequence = reading.pop()
             else:
                 break
-            chunk = self._build_prefill(sequence, room)
+            cost = 1 + depth_cost * sequence.num_computed
+            chunk = self._build_prefill(sequence, max(int(room / cost), 1))
             chunks += chunk
-            room -= count_tokens(chunk)
+            room -= count_tokens(chunk) * cost
         return chunks
 
     def _is_next(self, reading: list[Sequence]) -> bool:

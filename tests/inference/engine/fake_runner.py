@@ -123,6 +123,7 @@ class FakeRunner:
 
     model = "fake"
     cell_bytes = 1024
+    depth_cost = 0.001
     template = CHATML
 
     def __init__(self, num_cells=512, end_every=40, outcomes=(), can_cut=True):

@@ -79,6 +79,15 @@ def test_prompts_are_read_in_small_pieces_while_somebody_generates():
     assert run(scheduler) == [("a", 1), ("b", 5)]
 
 
+def test_a_prompt_is_read_in_smaller_pieces_towards_its_end():
+    cache = KvCache(1000, 4, 4)
+    scheduler = Scheduler(cache, 50, 4, lambda num_writing: 20, depth_cost=0.01)
+    add(scheduler, "a", 2)
+    run(scheduler)
+    add(scheduler, "b", 100)
+    assert [run(scheduler)[1] for _ in range(3)] == [("b", 20), ("b", 16), ("b", 14)]
+
+
 def test_prompts_share_a_step_in_arrival_order():
     scheduler = build()
     for key in "abc":
