@@ -167,7 +167,10 @@ def _pairs(*texts: str) -> frozenset[tuple[str, str]]:
 def _phrase_bonus(query: Query, passage: PassageText, vocabulary: Vocabulary) -> float:
     """Reward the best title, heading or keyword by how much of it was asked for."""
     best = 0.0
+    sought = query.related.union(query.weights)
     for phrase in _phrases(passage.title, passage.heading, passage.keywords):
+        if sought.isdisjoint(phrase):  # as most are, and it is asked 500 times
+            continue
         rarities = [vocabulary.rarity(stem) for stem in phrase]
         asked = math.fsum(
             rarity * _phrase_weight(query, stem)
