@@ -116,8 +116,8 @@ def build_question(turn: Turn) -> Question:
 
     Three queries and those of the retrieval.
     """
-    site = turn.conversation.site
-    turn.prompt = SystemPrompt.objects.filter(site=site, is_active=True).first()
+    site_id = turn.conversation.site_id
+    turn.prompt = SystemPrompt.objects.filter(site=site_id, is_active=True).first()
     history = prompts.read_history(turn)
     content = turn.question.content
     earlier = [message.content for message in history if message.role == "user"]

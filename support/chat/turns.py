@@ -71,7 +71,7 @@ def claim(turn_id: UUID) -> Turn | None:
     To tell, last tries run one at a time.
     """
     now = timezone.now()
-    everything = Turn.objects.select_related("question", "conversation__site")
+    everything = Turn.objects.select_related("question", "conversation")
     turn = everything.filter(pk=turn_id).first()
     if turn is None or turn.num_claims >= MAX_CLAIMS:
         return None
@@ -89,9 +89,9 @@ def claim(turn_id: UUID) -> Turn | None:
     unchanged = {
         name: getattr(turn, name) for name in ("attempt", "num_claims", "queue")
     }
-    free = Turn.objects.filter(
-        is_free, ~Exists(_earlier_open(turn)), pk=turn_id, **unchanged
-    )
+    free = Turn.objects.filter(is_free, pk=turn_id, **unchanged)
+    if turn.question.seq > 1:
+        free = free.exclude(Exists(_earlier_open(turn)))
     if turn.num_claims >= LAST_TRY:
         free = free.exclude(Exists(_running_last_tries(now)))
     claimed = free.update(**changes)
@@ -101,7 +101,7 @@ def claim(turn_id: UUID) -> Turn | None:
         setattr(turn, name, value)
     if turn.attempt > 1:
         close_lost_calls(turn_id)
-    reply_buffer.start(turn.id, turn.attempt)
+        reply_buffer.start(turn.id, turn.attempt)
     return turn
 
 

@@ -34,7 +34,7 @@ def build_requests(
 
     Made again from what is stored, by the same code: the prompts are the same.
     """
-    turns = Turn.objects.select_related("question", "conversation__site").in_bulk(
+    turns = Turn.objects.select_related("question", "conversation").in_bulk(
         [exchange.turn for exchange in exchanges]
     )
     ordered = sorted(exchanges, key=lambda exchange: (exchange.chat, exchange.number))
