@@ -91,6 +91,11 @@ def retrieve(
     ]
 
 
+def warm_up() -> None:
+    """Load vectors and articles and search once, for the first visitor's sake."""
+    retrieve("How can we help you?")
+
+
 def _choose(found: Sequence[Ranked], min_share: float) -> list[Ranked]:
     """Return what is good enough, of passages that stand best first."""
     complete = [item for item in found if item.is_complete]

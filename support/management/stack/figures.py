@@ -135,7 +135,7 @@ def format_figures(all_figures: Sequence[Figures]) -> str:
     """Return the figures as tables for a terminal."""
     lines = [
         f"{'conversations at once':30}"
-        + "".join(f"{figures['chats']:>14}" for figures in all_figures)
+        + "".join(f"{figures['chats']:>18}" for figures in all_figures)
     ]
     rows: dict[str, Callable[[Figures], str]] = {
         "messages": lambda f: str(f["messages"]),
@@ -147,10 +147,10 @@ def format_figures(all_figures: Sequence[Figures]) -> str:
         "added to the first text, ms": lambda f: _pair(f["added_ms"]),
     }
     for title, read in rows.items():
-        lines.append(f"{title:30}" + "".join(f"{read(f):>14}" for f in all_figures))
+        lines.append(f"{title:30}" + "".join(f"{read(f):>18}" for f in all_figures))
     lines += ["", "where a turn's time goes, ms"]
     for name, meaning in PHASES.items():
-        columns = "".join(f"{_pair(f['phases_ms'][name]):>14}" for f in all_figures)
+        columns = "".join(f"{_pair(f['phases_ms'][name]):>18}" for f in all_figures)
         lines.append(f"  {name:28}{columns}   {meaning}")
     return "\n".join([*lines, "", "times are p50 / p95", ""])
 
