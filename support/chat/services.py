@@ -141,9 +141,7 @@ def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:
     turn that no worker has, or has any more, is ended here with what was shown.
     Raises ObjectDoesNotExist if the conversation has no such turn.
     """
-    turn = Turn.objects.select_related("question", "conversation").get(
-        pk=turn_id, conversation_id=conversation_id
-    )
+    turn = turns.with_all_for_a_reply().get(pk=turn_id, conversation=conversation_id)
     is_queued = turn.state == TurnState.QUEUED and turn.attempt >= attempt
     if is_queued and turns.finish(turn, answering.build_stopped(turn)):
         _queue_next(conversation_id)

@@ -10,8 +10,8 @@ from uuid import UUID
 from inference.backends.base import Backend
 from inference.types import CancelToken, Completion, CompletionRequest, Deadlines, Delta
 from support.chat.answering import build_question
+from support.chat.turns import with_all_for_a_reply
 from support.management.stack.talking import Exchange, NoReply
-from support.models import Turn
 
 _DEADLINES = Deadlines(first_token_s=120, gap_s=60, total_s=600)
 
@@ -34,9 +34,7 @@ def build_requests(
 
     Made again from what is stored, by the same code: the prompts are the same.
     """
-    turns = Turn.objects.select_related("question", "conversation").in_bulk(
-        [exchange.turn for exchange in exchanges]
-    )
+    turns = with_all_for_a_reply().in_bulk([exchange.turn for exchange in exchanges])
     ordered = sorted(exchanges, key=lambda exchange: (exchange.chat, exchange.number))
     return [
         [
