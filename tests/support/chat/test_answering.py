@@ -205,7 +205,7 @@ def test_a_turn_is_claimed_and_its_request_built_in_few_queries(
     turn = make_turn(conversation)
     with django_assert_max_num_queries(num_queries):  # three of them for passages
         claimed = turns.claim(turn.id)
-        answering.build_question(claimed)
+        assert claimed and answering.build_question(claimed)
     assert claimed.prompt_id == SystemPrompt.objects.get(site=conversation.site).pk
 
 
@@ -214,5 +214,6 @@ def test_without_a_prompt_the_model_is_told_nothing():
     turn = make_turn()
     SystemPrompt.objects.update(is_active=False)
     claimed = turns.claim(turn.id)
+    assert claimed
     request = answering.build_question(claimed).request
     assert (request.messages[0].content, claimed.prompt_id) == ("", None)
