@@ -28,7 +28,7 @@ from support.management.stack.figures import (
 )
 from support.management.stack.serving import NotServed, serving
 from support.management.stack.talking import NoReply, talk
-from support.models import Conversation
+from support.models import OPEN_STATES, Conversation, Turn
 
 _ROW = "measured"
 # a person does not answer within milliseconds; many together leave no pause
@@ -90,6 +90,8 @@ class Command(BaseCommand):
         is_ours = BackendRow.objects.filter(name=_ROW).exists()
         if Conversation.objects.exists() and not is_ours:
             raise CommandError("The database has conversations: take an empty one.")
+        # of a run that was cut short: a worker would answer them now
+        Turn.objects.filter(state__in=OPEN_STATES).delete()
         given = options["options"]
         default = {} if options["model"] else BUNDLED_OPTIONS
         BackendRow.objects.update(is_enabled=False)
