@@ -205,7 +205,8 @@ def test_a_turn_is_claimed_and_its_request_built_in_few_queries(
     turn = make_turn(conversation)
     with django_assert_max_num_queries(num_queries):  # three of them for passages
         claimed = turns.claim(turn.id)
-        assert claimed and answering.build_question(claimed)
+        assert claimed
+        answering.build_question(claimed)
     assert claimed.prompt_id == SystemPrompt.objects.get(site=conversation.site).pk
 
 
