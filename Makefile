@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: run test test-services conformance faults chaos compose-test services check \
-  format imports requirements bench train-model clean
+  format imports requirements bench bench-stack train-model clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
@@ -69,6 +69,11 @@ requirements: $(VENV)/dev.stamp
 # BENCH="all" compares the engine with others; BENCH="--help" says what else there is.
 bench: $(VENV)/run.stamp
 	$(BIN)/python -m inference.bench $(BENCH)
+
+# What web, queue, worker and sockets add to the model's own time; STACK="--help".
+bench-stack: $(VENV)/dev.stamp
+	$(BIN)/python deploy/services.py var/bench-stack \
+	  $(BIN)/python manage.py measure_stack $(STACK)
 
 # Trains the bundled model again: hours on a CPU. Goes on where it was interrupted.
 train-model: $(VENV)/train.stamp

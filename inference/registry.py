@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import cast
 
 from django.conf import settings
+from django.db.models import Subquery
 
 from inference.backends.base import Backend, BackendSettings
 from inference.models import Backend as BackendRow
@@ -151,8 +152,21 @@ def has_more_elsewhere() -> bool:
 
 def first_queue() -> Queue:
     """Return the queue of the backend that is asked first. One query."""
-    first = BackendRow.objects.filter(is_enabled=True).only("kind").first()
-    return Queue.LOCAL if first is None else first.queue
+    enabled = BackendRow.objects.filter(is_enabled=True)
+    return queue_of(enabled.values_list("kind", flat=True).first())
+
+
+def first_kind() -> Subquery:
+    """Return the kind of the backend that is asked first, to annotate a query with."""
+    return Subquery(BackendRow.objects.filter(is_enabled=True).values("kind")[:1])
+
+
+def queue_of(kind: str | None) -> Queue:
+    """Return where the jobs go while this kind of backend is asked first, None if none.
+
+    Without a backend they go where models are, as the next one may be.
+    """
+    return Queue.LOCAL if kind is None else BackendRow(kind=kind).queue
 
 
 def price(report: AttemptReport) -> Decimal | None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -30,7 +31,7 @@ from support.chat.threads import give_back_connection
 from support.chat.watch import watch
 from support.knowledge import citations, claims, retrieval
 from support.knowledge.retrieval import RetrievedPassage
-from support.models import Notice, SystemPrompt, Turn, TurnState, UsedPassage
+from support.models import Notice, Turn, TurnState, UsedPassage
 
 logger = logging.getLogger(__name__)
 
@@ -114,16 +115,17 @@ def _end(turn: Turn, reply: turns.Reply) -> None:
 def build_question(turn: Turn) -> Question:
     """Return the request for a turn's reply; remembers the prompt's version.
 
-    Three queries and those of the retrieval.
+    The turn is one of `turns.with_all_for_a_reply`. One query for the history, and
+    those of the retrieval.
     """
-    site = turn.conversation.site
-    turn.prompt = SystemPrompt.objects.filter(site=site, is_active=True).first()
+    read: Any = turn  # with annotations, which the class does not have
+    turn.prompt_id = read.active_prompt_id
     history = prompts.read_history(turn)
     content = turn.question.content
     earlier = [message.content for message in history if message.role == "user"]
     passages = retrieval.retrieve(content, earlier)
     request = prompts.build_request(
-        prompt=turn.prompt.content if turn.prompt else "",
+        prompt=read.active_prompt or "",
         history=history,
         passages=passages,
         question=content,

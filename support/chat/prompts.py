@@ -65,24 +65,22 @@ def cut_history(history: Sequence[ChatMessage]) -> list[ChatMessage]:
 def read_history(turn: Turn) -> list[ChatMessage]:
     """Return the questions before this one with their replies, oldest first.
 
-    One query. Apologies are left out, with the questions that got them: a model
-    would learn from them to apologise. A question without a reliable answer stays:
-    the next one may be about the same.
+    One query, none for the first question. Apologies are left out, with the questions
+    that got them: a model would learn from them to apologise. A question without a
+    reliable answer stays: the next one may be about the same.
     """
-    answered = (
-        Turn.objects.filter(
-            conversation_id=turn.conversation_id,
-            question__seq__lt=turn.question.seq,
-            state__in=[TurnState.ANSWERED, TurnState.STOPPED],
-            reply__notice__in=["", Notice.REPLY_UNSURE],
-        )
-        .select_related("question", "reply")
-        .order_by("-question__seq")[: _MAX_HISTORY_MESSAGES // 2]
-    )
+    if turn.question.seq == 1:
+        return []
+    answered = Turn.objects.filter(
+        conversation_id=turn.conversation_id,
+        question__seq__lt=turn.question.seq,
+        state__in=[TurnState.ANSWERED, TurnState.STOPPED],
+        reply__notice__in=["", Notice.REPLY_UNSURE],
+    ).order_by("-question__seq")
+    texts = answered.values_list("question__content", "reply__content")
     history: list[ChatMessage] = []
-    for earlier in reversed(answered):
-        reply = earlier.reply.content.strip() if earlier.reply else ""
-        if reply:
-            history.append(ChatMessage("user", earlier.question.content))
-            history.append(ChatMessage("assistant", reply))
+    for question, reply in reversed(texts[: _MAX_HISTORY_MESSAGES // 2]):
+        if reply.strip():
+            history.append(ChatMessage("user", question))
+            history.append(ChatMessage("assistant", reply.strip()))
     return history

@@ -51,10 +51,11 @@ class ReplyBuffer(Protocol):
     ) -> bool:
         """Add `text` at code point `offset`; return whether it fitted.
 
-        It also fits if just this was added last: a command may be sent twice. False
-        means that the attempt is not the current one or that the text before `offset`
-        is not all here: the writer was replaced, or the buffer was lost. What fitted
-        is published with `news`, if there is any.
+        It also fits if just this was added last: a command may be sent twice. The
+        beginning of a reply that is not buffered fits too, so that `start` is for
+        those that begin again. False means that the attempt is not the current one or
+        that the text before `offset` is not all here: the writer was replaced, or the
+        buffer was lost. What fitted is published with `news`, if there is any.
         """
 
     def restore(self, turn_id: UUID, attempt: int, text: str) -> None:
@@ -82,10 +83,13 @@ class MemoryReplyBuffer:
         with self._lock:
             current = self._replies.get(turn_id)
             if current is None or current[0] < attempt:
-                self._replies[turn_id] = (attempt, [], 0)
-                self._replies.move_to_end(turn_id)
-            while len(self._replies) > _MAX_REPLIES:
-                self._replies.popitem(last=False)
+                self._begin(turn_id, attempt)
+
+    def _begin(self, turn_id: UUID, attempt: int) -> None:
+        self._replies[turn_id] = (attempt, [], 0)
+        self._replies.move_to_end(turn_id)
+        while len(self._replies) > _MAX_REPLIES:
+            self._replies.popitem(last=False)
 
     def append(
         self,
@@ -97,13 +101,16 @@ class MemoryReplyBuffer:
     ) -> bool:
         """Add `text` at code point `offset`; return whether it fitted.
 
-        It also fits if just this was added last: a command may be sent twice. False
-        means that the attempt is not the current one or that the text before `offset`
-        is not all here: the writer was replaced, or the buffer was lost.
+        It also fits if just this was added last: a command may be sent twice. The
+        beginning of a reply that is not buffered fits too. False means that the
+        attempt is not the current one or that the text before `offset` is not all
+        here: the writer was replaced, or the buffer was lost.
         """
         if news is not None:
             raise ValueError("a buffer of one process publishes nothing")
         with self._lock:
+            if turn_id not in self._replies and not offset:
+                self._begin(turn_id, attempt)
             current = self._replies.get(turn_id)
             if current is None or current[0] != attempt:
                 return False
@@ -157,12 +164,14 @@ return 1
 """
 _APPEND = """
 local current = redis.call('HMGET', KEYS[1], 'attempt', 'length', 'text')
+if not current[1] and ARGV[2] == '0' then current = {ARGV[1], '0', ''} end
 if current[1] ~= ARGV[1] then return 0 end
 local size = #ARGV[4]
 local is_last = size == 0 or string.sub(current[3], -size) == ARGV[4]
 if current[2] ~= ARGV[3] or not is_last then
     if current[2] ~= ARGV[2] then return 0 end
-    redis.call('HSET', KEYS[1], 'length', ARGV[3], 'text', current[3] .. ARGV[4])
+    local text = current[3] .. ARGV[4]
+    redis.call('HSET', KEYS[1], 'attempt', ARGV[1], 'length', ARGV[3], 'text', text)
     redis.call('EXPIRE', KEYS[1], ARGV[5])
 end
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end

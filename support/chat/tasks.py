@@ -75,14 +75,6 @@ class _Doorbell:
 doorbell = _Doorbell()
 
 
-def queue_new(turn: Turn) -> None:
-    """Publish the job of a turn that was stored just now.
-
-    One query; the broker is not waited for.
-    """
-    doorbell.ring(turn.id, turn.queue or registry.first_queue())
-
-
 def queue_turn(turn_id: UUID) -> None:
     """Publish the job that answers a turn, to the workers of its next backend.
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, Q, QuerySet
 from django.utils import timezone
 
 from inference.models import Queue
@@ -71,8 +71,7 @@ def claim(turn_id: UUID) -> Turn | None:
     To tell, last tries run one at a time.
     """
     now = timezone.now()
-    everything = Turn.objects.select_related("question", "conversation__site")
-    turn = everything.filter(pk=turn_id).first()
+    turn = with_all_for_a_reply().filter(pk=turn_id).first()
     if turn is None or turn.num_claims >= MAX_CLAIMS:
         return None
     is_free = Q(state=TurnState.QUEUED) | Q(
@@ -89,9 +88,9 @@ def claim(turn_id: UUID) -> Turn | None:
     unchanged = {
         name: getattr(turn, name) for name in ("attempt", "num_claims", "queue")
     }
-    free = Turn.objects.filter(
-        is_free, ~Exists(_earlier_open(turn)), pk=turn_id, **unchanged
-    )
+    free = Turn.objects.filter(is_free, pk=turn_id, **unchanged)
+    if turn.question.seq > 1:
+        free = free.exclude(Exists(_earlier_open(turn)))
     if turn.num_claims >= LAST_TRY:
         free = free.exclude(Exists(_running_last_tries(now)))
     claimed = free.update(**changes)
@@ -101,8 +100,22 @@ def claim(turn_id: UUID) -> Turn | None:
         setattr(turn, name, value)
     if turn.attempt > 1:
         close_lost_calls(turn_id)
-    reply_buffer.start(turn.id, turn.attempt)
+        reply_buffer.start(turn.id, turn.attempt)
     return turn
+
+
+def with_all_for_a_reply() -> QuerySet[Turn]:
+    """Return turns that are read in one query with what their replies are made from.
+
+    That is question and conversation, and of the site's active system prompt the
+    `active_prompt_id` and `active_prompt`, its text; both None if there is none.
+    """
+    prompts = "conversation__site__prompts"
+    return Turn.objects.select_related("question", "conversation").annotate(
+        active=FilteredRelation(prompts, condition=Q((f"{prompts}__is_active", True))),
+        active_prompt_id=F("active__pk"),
+        active_prompt=F("active__content"),
+    )
 
 
 def _running_last_tries(now: datetime) -> QuerySet[Turn]:
@@ -216,7 +229,7 @@ def finish(turn: Turn, reply: Reply) -> bool:
         ).update(
             state=reply.state,
             reply=message,
-            prompt=turn.prompt,
+            prompt_id=turn.prompt_id,
             finished_at=now,
             lease_until=None,
             failure=reply.failure[:200],

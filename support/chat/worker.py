@@ -16,6 +16,7 @@ from inference.models import Queue
 from support.chat.reaper import Reaper
 from support.chat.tasks import doorbell, queue_turn
 from support.chat.watch import watch
+from support.knowledge import retrieval
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _reapers: list[Reaper] = []
 
 @worker_ready.connect
 def start(sender: Any, **_: object) -> None:
-    """Start the reaper and load the models before the first task."""
+    """Start the reaper; load models and articles before the first task."""
     watch.stay()
     queues = sender.app.amqp.queues.consume_from
     registry.registry.loads_models = Queue.LOCAL in queues
@@ -38,8 +39,9 @@ def start(sender: Any, **_: object) -> None:
     reaper.start()
     try:
         registry.warm_up()
+        retrieval.warm_up()
     except DatabaseError:
-        logger.exception("the backends could not be loaded; each reply will try again")
+        logger.exception("not everything could be loaded; each reply will try again")
     if settings.ALIVE_PATH:
         Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))

@@ -9,7 +9,7 @@ class of its own here and its tables in a migration.
 import sqlite3
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,12 @@ class PassageIndex(ABC):
     @abstractmethod
     def search(self, stems: Iterable[str], limit: int) -> list[Hit]:
         """Return the passages that have one of the stems at least, best first."""
+
+    def search_each(
+        self, searches: Sequence[tuple[Iterable[str], int]]
+    ) -> list[list[Hit]]:
+        """Return what `search` finds for each of some stems and limits."""
+        return [self.search(stems, limit) for stems, limit in searches]
 
 
 class SqliteIndex(PassageIndex):
@@ -126,7 +132,7 @@ class PostgresIndex(PassageIndex):
             SELECT count(*) AS passages, avg(num_stems)::float8 AS mean FROM {PASSAGES}
         ), found AS MATERIALIZED (
             SELECT passage_id, num_stems, stem, frequency
-            FROM {STEMS} JOIN {PASSAGES} USING (passage_id) WHERE stem = ANY(%(stems)s)
+            FROM {STEMS} JOIN {PASSAGES} USING (passage_id) WHERE stem = ANY(%s)
         ), known AS (
             SELECT stem, ln((passages - count(*) + 0.5) / (count(*) + 0.5)) AS rarity
             FROM found, size GROUP BY stem, passages
@@ -138,7 +144,7 @@ class PostgresIndex(PassageIndex):
             )) ORDER BY stem
         ) AS score
         FROM found JOIN known USING (stem), size
-        GROUP BY passage_id ORDER BY score DESC, passage_id LIMIT %(limit)s
+        GROUP BY passage_id ORDER BY score DESC, passage_id LIMIT %s
     """  # noqa: S608 - made of constants
 
     def __init__(self, cursor: Any) -> None:
@@ -174,9 +180,26 @@ class PostgresIndex(PassageIndex):
 
     def search(self, stems: Iterable[str], limit: int) -> list[Hit]:
         """Return the passages that have one of the stems at least, best first."""
-        wanted = [stem[:_LONGEST_STEM] for stem in stems]
-        self._cursor.execute(self._SEARCH, {"stems": wanted, "limit": limit})
-        return [Hit(*row) for row in self._cursor.fetchall()]
+        return self.search_each([(stems, limit)])[0]
+
+    def search_each(
+        self, searches: Sequence[tuple[Iterable[str], int]]
+    ) -> list[list[Hit]]:
+        """Return what `search` finds for each of some stems and limits. One query."""
+        found: list[list[Hit]] = [[] for _ in searches]
+        parts, values = [], []
+        for number, (stems, limit) in enumerate(searches):
+            if wanted := [stem[:_LONGEST_STEM] for stem in stems]:
+                parts.append(f"(SELECT %s, found.* FROM ({self._SEARCH}) AS found)")  # noqa: S608
+                values += [number, wanted, limit]
+        if parts:
+            self._cursor.execute(" UNION ALL ".join(parts), values)
+        for number, *hit in self._cursor.fetchall() if parts else ():
+            found[number].append(Hit(*hit))
+        # a union keeps no order
+        return [
+            sorted(hits, key=lambda hit: (-hit.score, hit.passage_id)) for hits in found
+        ]
 
 
 def _weigh_stems(passage: PassageText) -> tuple[int, dict[str, float]]:

@@ -8,7 +8,7 @@ and the same for every database, so that a site that moves keeps its answers.
 
 import math
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -98,7 +98,8 @@ def _has_all(query: Query, passage: PassageText) -> bool:
 def score_passage(query: Query, passage: PassageText, vocabulary: Vocabulary) -> float:
     """Return how well a passage fits, at least 0, in units of rarity."""
     score = 0.0
-    counts = _weighted_counts(query.weights, passage, vocabulary, _FIELD_WEIGHTS)
+    wanted = query.weights.keys()
+    counts = _weighted_counts(wanted, passage, vocabulary, _FIELD_WEIGHTS)
     for stem, count in counts.items():
         rarity = vocabulary.rarity(stem) * query.weights[stem]
         score += rarity * count / (_SATURATION + count)
@@ -129,7 +130,7 @@ def score_sentence(
 
 
 def _weighted_counts(
-    wanted: Container[str],
+    wanted: Set[str],
     passage: PassageText,
     vocabulary: Vocabulary,
     field_weights: Mapping[str, float],
@@ -138,6 +139,8 @@ def _weighted_counts(
     counts: dict[str, float] = defaultdict(float)
     for name, weight in field_weights.items():
         stems = read_stems(passage.field(name))
+        if wanted.isdisjoint(stems):  # as most fields are
+            continue
         relative = len(stems) / vocabulary.average_length(name)
         share = weight / (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * relative)
         for stem in stems:
@@ -167,7 +170,10 @@ def _pairs(*texts: str) -> frozenset[tuple[str, str]]:
 def _phrase_bonus(query: Query, passage: PassageText, vocabulary: Vocabulary) -> float:
     """Reward the best title, heading or keyword by how much of it was asked for."""
     best = 0.0
+    sought = query.related.union(query.weights)
     for phrase in _phrases(passage.title, passage.heading, passage.keywords):
+        if sought.isdisjoint(phrase):  # as most are, and it is asked 500 times
+            continue
         rarities = [vocabulary.rarity(stem) for stem in phrase]
         asked = math.fsum(
             rarity * _phrase_weight(query, stem)

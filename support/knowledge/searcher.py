@@ -28,7 +28,8 @@ class Searcher:
     def search(self, question: str, earlier: Sequence[str] = ()) -> list[Ranked]:
         """Return what fits a question at all, best first.
 
-        `earlier` are the questions before, in order. Two index searches and one read.
+        `earlier` are the questions before, in order. One look into the index and one
+        read.
         """
         return self.find(build_query(question, self.vocabulary, earlier))
 
@@ -41,8 +42,9 @@ class Searcher:
         return rank_passages(query, candidates, self.vocabulary, closeness)
 
     def _candidates(self, query: Query, closeness: Mapping[int, float]) -> set[int]:
-        asked = self.index.search(query.weights, _MAX_ASKED)
-        related = self.index.search(sorted(query.related), _MAX_RELATED)
+        asked, related = self.index.search_each(
+            [(query.weights, _MAX_ASKED), (sorted(query.related), _MAX_RELATED)]
+        )
         close = nlargest(_MAX_CLOSE, closeness, key=closeness.__getitem__)
         return {hit.passage_id for hit in [*asked, *related]} | set(close)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from support.chat import answering, prompts
+from support.chat import answering, prompts, turns
 from support.chat.watch import watch
 from support.models import Attempt, Message, Notice, SystemPrompt, Turn, TurnState
 from tests.factories import contents, make_backend, make_conversation, make_turn
@@ -186,9 +186,35 @@ def test_the_model_reads_the_conversation():
     conversation = make_conversation()
     produce(make_turn(conversation, "first question"))
     turn = make_turn(conversation, "second question")
-    turn = Turn.objects.select_related("question", "conversation__site").get(pk=turn.pk)
+    turn = turns.with_all_for_a_reply().get(pk=turn.pk)
     request = answering.build_question(turn).request
     assert [m.content for m in request.messages[:3]] == [
         "Answer from the articles.", "first question", "first answer",
     ]  # fmt: skip
     assert request.messages[-1].content.endswith("Question: second question")
+
+
+@pytest.mark.parametrize(("num_before", "num_queries"), [(0, 5), (1, 6)])
+def test_a_turn_is_claimed_and_its_request_built_in_few_queries(
+    django_assert_max_num_queries, num_before, num_queries
+):
+    conversation = make_conversation()
+    make_backend("say fine")
+    for number in range(num_before):
+        produce(make_turn(conversation, f"question {number}"))
+    turn = make_turn(conversation)
+    with django_assert_max_num_queries(num_queries):  # three of them for passages
+        claimed = turns.claim(turn.id)
+        assert claimed
+        answering.build_question(claimed)
+    assert claimed.prompt_id == SystemPrompt.objects.get(site=conversation.site).pk
+
+
+def test_without_a_prompt_the_model_is_told_nothing():
+    make_backend("say fine")
+    turn = make_turn()
+    SystemPrompt.objects.update(is_active=False)
+    claimed = turns.claim(turn.id)
+    assert claimed
+    request = answering.build_question(claimed).request
+    assert (request.messages[0].content, claimed.prompt_id) == ("", None)

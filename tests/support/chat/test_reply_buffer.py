@@ -43,6 +43,17 @@ def test_a_started_reply_is_empty_and_an_unknown_one_is_none(buffer, turn_id):
     assert buffer.read(uuid4()) is None
 
 
+def test_the_beginning_needs_no_start(buffer, turn_id):
+    assert buffer.append(turn_id, 1, 0, "one ")
+    assert buffer.append(turn_id, 1, 4, "two")
+    assert buffer.read(turn_id) == BufferedText(1, "one two")
+
+
+def test_the_middle_of_an_unknown_reply_is_refused(buffer, turn_id):
+    assert not buffer.append(turn_id, 1, 4, "two")
+    assert buffer.read(turn_id) is None
+
+
 def test_a_buffer_of_one_process_has_nobody_to_publish_to(turn_id):
     with pytest.raises(ValueError, match="publishes nothing"):
         MemoryReplyBuffer().append(turn_id, 1, 0, "text", ("channel", b"message"))
@@ -110,7 +121,7 @@ def test_what_is_discarded_is_gone(buffer, turn_id):
     buffer.start(turn_id, 1)
     buffer.discard(turn_id)
     assert buffer.read(turn_id) is None
-    assert not buffer.append(turn_id, 1, 0, "late")
+    assert not buffer.append(turn_id, 1, 3, "late")
 
 
 def test_of_two_writers_one_wins_at_each_offset(buffer, turn_id):

@@ -89,6 +89,13 @@ def test_a_word_counts_in_each_field(index):
     assert found(index, "pole") == [2, 1]
 
 
+def test_several_searches_find_what_each_finds(full_index):
+    searches = [(["zip", "repair"], 20), ([], 5), (["deliveri"], 3)]
+    expected = [full_index.search(stems, limit) for stems, limit in searches]
+    assert full_index.search_each(searches) == expected
+    assert [bool(hits) for hits in expected] == [True, False, True]
+
+
 def test_a_passage_is_replaced(index):
     index.add([make_passage(1, "pole")])
     index.add([make_passage(1, "boot")])

@@ -9,6 +9,8 @@ from tests.support.knowledge.articles import make_article
 
 pytestmark = pytest.mark.django_db
 
+# Postgres looks for all kinds of stems in one query
+NUM_QUERIES = {"sqlite": 3, "postgresql": 2}
 QUESTION = "what does a broken pole cost"
 
 
@@ -45,11 +47,11 @@ def test_what_fits_badly_is_not_shown():
 
 
 @pytest.mark.usefixtures("article")
-def test_makes_three_queries():
+def test_makes_few_queries():
     retrieve(QUESTION)
     with CaptureQueriesContext(connection) as queries:
         retrieve(QUESTION)
-    assert len(queries) == 3
+    assert len(queries) == NUM_QUERIES[connection.vendor]
 
 
 def test_ten_more_articles_cost_no_more_queries(article):
@@ -58,7 +60,7 @@ def test_ten_more_articles_cost_no_more_queries(article):
     retrieve(QUESTION)
     with CaptureQueriesContext(connection) as queries:
         retrieve(QUESTION)
-    assert len(queries) == 3
+    assert len(queries) == NUM_QUERIES[connection.vendor]
 
 
 def test_an_unpublished_article_is_not_found(article):
