@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference.engine.prefix_tree import count_shared
 from inference.engine.step_costs import StepCosts
 
 # Shorter matches say too little, longer ones no more.
@@ -22,11 +23,10 @@ MAX_MATCH = 6
 
 # How much of what was seen counts for the next draft.
 _FADING = 0.9
-# What a draft is worth before any was seen, as if so many tokens had been.
+# What a draft is worth before any was seen, as if so many tokens had been; one with a
+# longer match is worth as much as one with a shorter.
 _PRIOR_SHARE = 0.6
 _PRIOR_TOKENS = 4.0
-# Where drafts are too dear to be tried, what was seen fades until one is tried again.
-_FADING_UNTRIED = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class PromptLookup:
     def __init__(self) -> None:
         self._ends: dict[tuple[int, ...], int] = {}
         self._num_read = 0
+        # A draft that was too dear to compute, and the place it was meant for.
+        self.watched: tuple[Draft, int] | None = None
 
     def propose(self, tokens: Sequence[int], limit: int) -> Draft:
         """Return at most `limit` tokens that followed the longest known ending.
@@ -96,7 +98,8 @@ class Acceptance:
 
     def share(self, match: int) -> float:
         """Return how likely the next token of a draft is taken, between 0 and 1."""
-        taken = self._taken[match] + _PRIOR_SHARE * _PRIOR_TOKENS
+        prior = self.share(match - 1) if match > MIN_MATCH else _PRIOR_SHARE
+        taken = self._taken[match] + prior * _PRIOR_TOKENS
         return taken / (self._tried[match] + _PRIOR_TOKENS)
 
     def note(self, match: int, num_drafted: int, num_taken: int) -> None:
@@ -104,11 +107,6 @@ class Acceptance:
         num_tried = min(num_taken + 1, num_drafted)
         self._taken[match] = self._taken[match] * _FADING + num_taken
         self._tried[match] = self._tried[match] * _FADING + num_tried
-
-    def forget(self, match: int) -> None:
-        """Note that a draft was not worth trying, and so may not stay for ever."""
-        self._taken[match] *= _FADING_UNTRIED
-        self._tried[match] *= _FADING_UNTRIED
 
 
 def choose_lengths(
@@ -169,14 +167,16 @@ class Drafter:
 
         `num_others` are the tokens of prompts in the same step.
         """
+        for reply in replies:
+            self._judge(reply)
         found = [self._propose(reply) for reply in replies]
         drafts = [(draft, self._share_of(draft)) for draft in found]
         lengths = choose_lengths(
             drafts, len(replies) + num_others, self._max_tokens, self._costs
         )
-        for draft, length in zip(found, lengths, strict=True):
-            if draft.tokens and not length:
-                self._acceptance.forget(draft.match)
+        for reply, draft, length in zip(replies, found, lengths, strict=True):
+            if draft.tokens and not length and reply.lookup.watched is None:
+                reply.lookup.watched = draft, len(reply.tokens)
         return {
             reply.key: draft.cut(length)
             for reply, draft, length in zip(replies, found, lengths, strict=True)
@@ -187,6 +187,22 @@ class Drafter:
         """Note how many tokens of a draft were taken of those that were computed."""
         if not draft.is_certain:
             self._acceptance.note(draft.match, num_drafted, num_taken)
+
+    def _judge(self, reply: Unwritten) -> None:
+        """Note whether a draft that was not computed would have been taken.
+
+        It costs nothing to see what the reply went on with, and without it nobody
+        would learn what drafts are worth where they are dear.
+        """
+        if reply.lookup.watched is None:
+            return
+        draft, place = reply.lookup.watched
+        written = tuple(reply.tokens[place : place + len(draft.tokens)])
+        num_taken = count_shared(written, draft.tokens)
+        if num_taken == len(written) < len(draft.tokens):
+            return
+        self.note(draft, len(draft.tokens), num_taken)
+        reply.lookup.watched = None
 
     def _propose(self, reply: Unwritten) -> Draft:
         limit = min(reply.limit, self._max_tokens)

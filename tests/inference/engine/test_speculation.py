@@ -17,6 +17,8 @@ from inference.engine.step_costs import StepCosts
 
 FLAT = StepCosts({1: 1.0, 64: 1.0}, 1.0)
 LINEAR = StepCosts({1: 1.0, 64: 64.0}, 1.0)
+# Two tokens cost twice as much as one, sixteen six times.
+DEAR = StepCosts({1: 22, 2: 42, 4: 60, 8: 100, 12: 118, 16: 131, 24: 190}, 6)
 # As measured with half a billion weights on two cores, in milliseconds.
 MEASURED = StepCosts({1: 17, 2: 36, 4: 43, 8: 61, 12: 65, 16: 67, 24: 101, 32: 137}, 4)
 
@@ -73,9 +75,8 @@ class TestAcceptance:
         for _ in range(20):
             seen.note(6, 8, 8)
             seen.note(2, 8, 0)
-        assert seen.share(6) > 0.9
+        assert seen.share(6) > 0.8
         assert seen.share(2) < 0.25
-        assert seen.share(4) == Acceptance().share(4)
 
     def test_what_stands_behind_a_refused_token_is_not_held_against_it(self):
         seen = Acceptance()
@@ -83,13 +84,11 @@ class TestAcceptance:
             seen.note(3, 15, 3)
         assert seen.share(3) == pytest.approx(0.75, abs=0.03)
 
-    def test_forgets_what_is_not_tried(self):
+    def test_a_longer_match_begins_with_what_a_shorter_one_taught(self):
         seen = Acceptance()
         for _ in range(20):
-            seen.note(2, 8, 0)
-        for _ in range(2000):
-            seen.forget(2)
-        assert seen.share(2) > 0.55
+            seen.note(2, 8, 8)
+        assert seen.share(5) == pytest.approx(seen.share(2))
 
 
 class TestChoosingLengths:
@@ -158,6 +157,18 @@ class TestDrafter:
             draft = drafter.draft([reply], 0)["a"]
             assert len(draft.tokens) == 15
             drafter.note(draft, 15, 15)
+
+    def test_learns_from_replies_that_copy_though_no_draft_was_computed(self):
+        drafter = Drafter(DEAR, 24)
+        text = b"abcdefghijklmnopqrstuvwxyz "
+        asked = Unwritten("a", text + b"ab", 20, PromptLookup())
+        assert not drafter.draft([asked], 0)
+        for _ in range(4):
+            lookup = PromptLookup()
+            for length in range(2, 24):
+                drafter.draft([Unwritten("b", text + text[:length], 8, lookup)], 0)
+        asked = Unwritten("c", text + b"ab", 20, PromptLookup())
+        assert len(drafter.draft([asked], 0)["c"].tokens) > 2
 
     def test_what_must_follow_is_certain_and_teaches_nothing(self):
         drafter = Drafter(MEASURED, 24)
