@@ -1,18 +1,21 @@
 """Compares what a real model computes in company with what it computes alone.
 
 Two comparisons, so that no mistake can hide behind another. `Witness` keeps the logits
-behind every token of every reply, and `find_deviation` computes them again with nobody
+behind every token of every reply, and `find_deviations` computes them again with nobody
 else in an empty cache: a token too many, too few or in the wrong place shows in all
-that follow, whether or not it changes a word. `explain_partings` compares the texts,
-and accepts a difference only where the model was undecided.
+that follow, whether or not it changes a word. `find_partings` compares the texts, and
+tells how undecided the model was where they differ.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from inference.engine.binding import LlamaRunner
+from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
 from inference.engine.kv_cache import Truncate
+from inference.engine.reply import ReplyBuilder
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Chunk, Step
 from inference.engine.sequence import Sequence
@@ -148,29 +151,53 @@ def play_alone(runner, config, requests):
     return alone, witness
 
 
-def find_partings(witness, alone_witness, told, alone):
-    """Return the keys of whole replies that differ from those alone.
+@dataclass
+class Replay:
+    """Chooses the tokens of one reply again, from the logits that it had alone."""
 
-    With how far the token that was chosen alone was ahead of the one in company.
+    runner: LlamaRunner
+    config: EngineConfig
+
+    def find_margin(self, request, alone, other):
+        """Return how far the token chosen alone was ahead of the one in company.
+
+        After quotation and penalty. Infinite if no token differs at all.
+        """
+        _, reply = ReplyBuilder(self.runner, self.config).build(request)
+        start, tokens = alone.sequence.num_prompt_tokens, alone.sequence.tokens
+        try:
+            for place, logits in enumerate(alone.logits, start):
+                chosen = reply.choose(logits, tokens[:place])
+                if chosen != (said := _token_at(other, place)):
+                    weighed = reply.quoter.restrict(logits) if reply.quoter else logits
+                    weighed = reply.sampler.penalise(weighed, tokens[:place])
+                    return float(weighed[chosen] - weighed[said])
+                reply.take(chosen, self.runner.piece_of(chosen))
+        finally:
+            reply.close()
+        return float("inf")
+
+
+def _token_at(seen, place):
+    """Return the token that was chosen there, which may have ended the reply."""
+    if place < len(seen.sequence.tokens):
+        return seen.sequence.tokens[place]
+    return int(seen.logits[place - seen.sequence.num_prompt_tokens].argmax())
+
+
+def find_partings(replay, requests, in_company, alone):
+    """Return the margins of the greedy replies that are not the same as alone.
+
+    None for those that were drawn. What was cancelled has to be a beginning.
+    `in_company` and `alone` are what was told, and the witness of it.
     """
     partings = {}
-    for key, one in alone.items():
-        other = told[key]
-        if other.completion.finish_reason is FinishReason.CANCELLED:
-            is_same = one.text.startswith(other.text)
-        else:
-            is_same = one.text == other.text
-        if not is_same:
-            partings[key] = _find_margin(alone_witness.seen[key], witness.seen[key])
+    for key, request in requests.items():
+        one, other = alone[0][key], in_company[0][key]
+        is_cut = other.completion.finish_reason is FinishReason.CANCELLED
+        if one.text == other.text or (is_cut and one.text.startswith(other.text)):
+            continue
+        seen = alone[1].seen[key], in_company[1].seen[key]
+        is_drawn = bool(request.temperature)
+        partings[key] = None if is_drawn else replay.find_margin(request, *seen)
     return partings
-
-
-def _find_margin(one, other):
-    """Return the difference of two tokens' logits where two sequences part."""
-    pairs = zip(one.sequence.tokens, other.sequence.tokens, strict=False)
-    place = next((n for n, (a, b) in enumerate(pairs) if a != b), None)
-    if place is None:
-        return float("inf")  # the same tokens, and another text: no rounding does that
-    logits = one.logits[place - one.sequence.num_prompt_tokens]
-    chosen = logits[one.sequence.tokens[place]]
-    return float(chosen - logits[other.sequence.tokens[place]])
