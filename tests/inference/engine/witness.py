@@ -14,7 +14,6 @@ import numpy as np
 from inference.engine.binding import LlamaRunner
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
-from inference.engine.kv_cache import Truncate
 from inference.engine.reply import ReplyBuilder
 from inference.engine.runner import Outcome
 from inference.engine.scheduler import Chunk, Step
@@ -78,7 +77,7 @@ class Witness:
 
 def clear(runner):
     """Empty the cache."""
-    runner.compute(Step(tuple(Truncate(s, 0) for s in range(runner.num_slots))))
+    runner.measure_steps(())
 
 
 def compute_alone(runner, tokens, num_last):
