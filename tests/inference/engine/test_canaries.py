@@ -1,7 +1,9 @@
 """No reply holds what only another conversation was told.
 
-Every conversation has a secret of its own in its help articles. Customers talk, hang
-up in the middle and come back; the cache is too small for them, and the engine is
+Every conversation has a secret of its own in its help articles, in the form that the
+bundled model was trained to copy from; that is done by the model, from what its cache
+holds, and not by the engine's own quotations, which know their texts. Customers talk,
+hang up in the middle and come back; the cache is too small for them, and the engine is
 killed. What a customer reads is then searched for the secrets of all others.
 """
 
@@ -18,7 +20,7 @@ from inference.bench.quick import BUNDLED, SYSTEM
 from inference.engine.config import HostPolicy
 from inference.engine.wire import Finished
 from inference.errors import BackendError
-from inference.types import ChatMessage, CompletionRequest, FinishReason, Quotable
+from inference.types import ChatMessage, CompletionRequest, FinishReason
 from tests.inference.engine.reference import DicedRunner
 from tests.inference.engine.test_engine import Bench, ask
 
@@ -44,22 +46,17 @@ class Customer:
     num_broken: int = 0
 
     def build_request(self, turn):
-        sentences = [
-            f"The code of your order is {self.secret}.",
-            f"Parcel {self.secret} comes within two days.",
+        lines = [
+            f"[1] Order {self.secret}",
+            f"a) The code of your order is {self.secret}.",
+            f"b) Parcel {self.secret} comes within two days.",
         ]
-        block = f"Help articles:\n\n[1] Order {self.secret}\n" + "\n".join(sentences)
+        block = "Help articles:\n\n" + "\n".join(lines)
         question = ChatMessage("user", f"{block}\n\nQuestion: {QUESTIONS[turn % 3]}")
-        quotable = tuple(Quotable(text, 0.5) for text in sentences)
         messages = (ChatMessage("system", SYSTEM), *self.messages[-2:], question)
         is_hot = self.number % 5 == 0  # its own words, as wild as they come
-        return CompletionRequest(
-            messages,
-            40,
-            temperature=1.0 if is_hot else 0.0,
-            seed=self.number,
-            quotable=() if is_hot else quotable,
-        )
+        temperature = 1.0 if is_hot else 0.0
+        return CompletionRequest(messages, 24, temperature, seed=self.number)
 
     def note(self, turn, reply):
         self.replies.append(reply)
@@ -144,8 +141,6 @@ def talk(start_host, num_customers, num_turns, kill_at):
         str(BUNDLED),
         num_cells=1024,
         max_sequences=8,
-        quotes=True,
-        quote_lean=40.0,
         policy=PATIENT,
     )
     customers = build_customers(num_customers)
@@ -158,8 +153,8 @@ def talk(start_host, num_customers, num_turns, kill_at):
     return customers
 
 
-def test_a_hundred_customers_read_no_secret_of_another(start_host):
-    talk(start_host, num_customers=100, num_turns=2, kill_at=[90])
+def test_sixty_customers_read_no_secret_of_another(start_host):
+    talk(start_host, num_customers=60, num_turns=2, kill_at=[50])
 
 
 @pytest.mark.faults
