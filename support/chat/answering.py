@@ -114,7 +114,7 @@ def _end(turn: Turn, reply: turns.Reply) -> None:
 def build_question(turn: Turn) -> Question:
     """Return the request for a turn's reply; remembers the prompt's version.
 
-    Three queries and those of the retrieval.
+    Four queries and those of the retrieval.
     """
     site = turn.conversation.site
     turn.prompt = SystemPrompt.objects.filter(site=site, is_active=True).first()
