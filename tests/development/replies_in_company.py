@@ -18,6 +18,7 @@ import llama_cpp
 from inference.bench.quick import build_requests
 from inference.engine.binding import LlamaRunner
 from inference.engine.config import EngineConfig
+from inference.engine.llama_context import collect_logs
 from tests.inference.engine.witness import (
     Witness,
     clear,
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--kv", default="auto")
     parser.add_argument("--replies", type=int, default=200)
     options = parser.parse_args()
+    collect_logs()
     with tempfile.TemporaryDirectory() as folder:
         path = options.file
         if options.f16:
