@@ -5,23 +5,23 @@ end a reply or are no text; for some replies of a step and not for others.
 """
 
 import random
+from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.engine.config import EngineConfig
-from inference.engine.speculation import Draft, Drafter, StepCosts
+from inference.engine.speculation import Draft, Drafter
 from inference.types import Quotable
 from tests.inference.engine.fake_runner import NUM_VOCAB
 from tests.inference.engine.reference import DicedRunner, write_alone
 from tests.inference.engine.test_engine import Bench, ask
 
 
-class KnowingDrafter(Drafter):
+class KnowingDrafter:
     """Knows each reply, and lies: after some right tokens come any others."""
 
     def __init__(self, replies, seed):
-        super().__init__(StepCosts({1: 1.0}), max_tokens=48)
         self.replies = replies
         self.dice = random.Random(seed)
         self.notes = []
@@ -75,7 +75,8 @@ def test_no_guess_changes_a_reply(options, seed, end_every, is_small):
         key: write_alone(runner, EngineConfig("-", quotes=True), request)
         for key, request in requests.items()
     }
-    drafter = bench.engine._drafter = KnowingDrafter(replies, seed)
+    drafter = KnowingDrafter(replies, seed)
+    bench.engine._drafter = cast(Drafter, drafter)
     for key, request in requests.items():
         bench.submit(key, request)
     bench.run()
@@ -99,7 +100,7 @@ def test_right_guesses_are_all_taken():
     bench = Bench(runner, max_batch_tokens=64)
     request = ask("boots?", 40, temperature=1.0, seed=3)
     reply = write_alone(runner, EngineConfig("-"), request)
-    bench.engine._drafter = Oracle({"a": reply}, 0)
+    bench.engine._drafter = cast(Drafter, Oracle({"a": reply}, 0))
     bench.submit("a", request).run()
     assert bench.texts["a"] == reply.text
     assert bench.engine.read_stats().num_accepted_tokens == 38  # but first and last
