@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-services conformance faults chaos compose-test services check \
+.PHONY: run test test-services conformance faults soak chaos compose-test services check \
   format imports requirements bench bench-stack train-model clean
 
 run: $(VENV)/run.stamp
@@ -29,6 +29,10 @@ conformance: $(VENV)/dev.stamp
 # Every fault FAULT_ROUNDS times, and 200 kills: about an hour. See docs/faults.md.
 faults: $(VENV)/dev.stamp
 	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults tests/browser/test_kills.py -m faults
+
+# The engine for ten minutes: a thousand stories, mixed loads, customers with secrets.
+soak: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/inference/engine -m faults
 
 # Faults at random, two or more at once: make chaos SEED=7 MINUTES=10
 SEED ?=

@@ -115,8 +115,8 @@ def _end(turn: Turn, reply: turns.Reply) -> None:
 def build_question(turn: Turn) -> Question:
     """Return the request for a turn's reply; remembers the prompt's version.
 
-    The turn is one of `turns.with_all_for_a_reply`. One query for the history, and
-    those of the retrieval.
+    The turn is one of `turns.with_all_for_a_reply`. Two queries for the history, none
+    for the first question, and those of the retrieval.
     """
     read: Any = turn  # with annotations, which the class does not have
     turn.prompt_id = read.active_prompt_id

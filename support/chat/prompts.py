@@ -3,6 +3,8 @@
 The form is what the bundled model was trained on; inference/bundled/README.md
 describes it. Passages stand with the question and not in the system prompt, so that
 a conversation's beginning stays the same from turn to turn and is computed once.
+Earlier questions stand without theirs: with them a prompt grows by all passages each
+turn, and a small model answers from the wrong ones (docs/measurements.md).
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,8 @@ from support.models import Notice, Turn, TurnState
 
 # In characters: a token of the smallest vocabulary is about three of them.
 HISTORY_CHARACTERS = 1200
-_MAX_HISTORY_MESSAGES = 4
+# Of earlier turns the last two are kept, and the one before every other time.
+_MIN_HISTORY_TURNS = 2
 
 
 def build_request(
@@ -52,7 +55,8 @@ def cut_history(history: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Return the latest messages that fit the budget, beginning with a question."""
     kept: list[ChatMessage] = []
     room = HISTORY_CHARACTERS
-    for message in reversed(history[-_MAX_HISTORY_MESSAGES:]):
+    num_kept = 2 * count_kept_turns(len(history) // 2)
+    for message in reversed(history[-num_kept:] if num_kept else ()):
         room -= len(message.content)
         if room < 0:
             break
@@ -62,12 +66,24 @@ def cut_history(history: Sequence[ChatMessage]) -> list[ChatMessage]:
     return kept
 
 
+def count_kept_turns(num_turns: int) -> int:
+    """Return how many of so many earlier turns are told: two, or three if it is odd.
+
+    What is dropped is dropped two turns at a time, so that every other prompt begins
+    like the one before it and finds its history in the engine's cache. Applied to what
+    was kept it keeps all of it.
+    """
+    if num_turns <= _MIN_HISTORY_TURNS:
+        return num_turns
+    return _MIN_HISTORY_TURNS + num_turns % 2
+
+
 def read_history(turn: Turn) -> list[ChatMessage]:
     """Return the questions before this one with their replies, oldest first.
 
-    One query, none for the first question. Apologies are left out, with the questions
-    that got them: a model would learn from them to apologise. A question without a
-    reliable answer stays: the next one may be about the same.
+    Two queries, none for the first question. Apologies are left out, with the
+    questions that got them: a model would learn from them to apologise. A question
+    without a reliable answer stays: the next one may be about the same.
     """
     if turn.question.seq == 1:
         return []
@@ -79,7 +95,7 @@ def read_history(turn: Turn) -> list[ChatMessage]:
     ).order_by("-question__seq")
     texts = answered.values_list("question__content", "reply__content")
     history: list[ChatMessage] = []
-    for question, reply in reversed(texts[: _MAX_HISTORY_MESSAGES // 2]):
+    for question, reply in reversed(texts[: count_kept_turns(answered.count())]):
         if reply.strip():
             history.append(ChatMessage("user", question))
             history.append(ChatMessage("assistant", reply.strip()))
