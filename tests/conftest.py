@@ -2,12 +2,19 @@
 
 import pytest
 from django.db import connection
+from hypothesis import HealthCheck, settings
 
 from inference import registry
 from support.chat import rate_limits
 from support.chat.reply_buffer import reply_buffer
 from tests.inference.backends.openai_stand_in import OpenAIStandIn
 from tests.services import postgres_url, redis_client, redis_url  # noqa: F401 - fixtures
+
+# that the machine is busy is no fault of what is tested
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

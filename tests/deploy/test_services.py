@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,12 +34,8 @@ def command(ports) -> Iterator[list[str]]:
 
 
 def is_taken(port: int) -> bool:
-    tried = subprocess.run(
-        [sys.executable, "-c", f"import socket; socket.create_server(('', {port}))"],
-        check=False,
-        stderr=subprocess.DEVNULL,
-    )
-    return tried.returncode != 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_command_finds_both_and_its_status_is_kept(command, ports):

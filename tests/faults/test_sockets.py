@@ -13,7 +13,11 @@ from support.management.loadtest.plan import Plan
 from support.management.loadtest.processes import read_usage
 from tests.faults.postgres_faults import ConnectionCount
 from tests.faults.proxy import FaultProxy
-from tests.faults.raw_socket import RawSocket, wait_until_cut
+from tests.system.conformance.raw_socket import (
+    build_hello,
+    open_socket,
+    wait_until_cut,
+)
 from tests.system.server import Server, Visitor
 
 pytestmark = pytest.mark.faults
@@ -58,11 +62,11 @@ def deaf(server, reader):
     token = server.post("/widget/session", {"site": "demo", "renewal": reader.renewal})
     with ExitStack() as opened:
         made = [
-            opened.enter_context(RawSocket(server, receive_bytes=SMALL_WINDOW_BYTES))
+            opened.enter_context(open_socket(server.port, SMALL_WINDOW_BYTES))
             for _ in range(NUM_DEAF)
         ]
         for one in made:
-            one.greet(token["token"])
+            one.send(build_hello(token["token"]))
         yield made
 
 

@@ -106,15 +106,19 @@ class Server:
         )
 
     def start(self, *arguments: str, timeout_s: float = 30) -> None:
+        self.launch(*arguments)
+        self.wait_until_up(timeout_s)
+
+    def launch(self, *arguments: str) -> None:
+        """Start without waiting."""
         self.log = open(self.folder / "server.log", "ab")  # noqa: SIM115 - closed in kill
         self.process = subprocess.Popen(
             [sys.executable, "-m", "chatbot", *arguments],
             cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log,
             start_new_session=True,
         )  # fmt: skip
-        self.wait_until_up(timeout_s)
 
-    def wait_until_up(self, timeout_s: float) -> None:
+    def wait_until_up(self, timeout_s: float = 30) -> None:
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
             assert self.process.poll() is None, self.read_log()

@@ -85,6 +85,13 @@ class Stack(Server):
             time.sleep(0.05)
         return worker
 
+    def start_with_worker(self) -> subprocess.Popen:
+        """Start the web process and a worker beside each other; return the worker."""
+        self.launch()
+        worker = self.start_worker()
+        self.wait_until_up()
+        return worker
+
     def _count_ready(self) -> int:
         return self.read_worker_log().count("worker ready")
 

@@ -7,10 +7,11 @@ import sys
 import time
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from support.management.loadtest.marks import build_mark
 from tests.ports import free_port
-from tests.system.server import ROOT
+from tests.system.server import ROOT, Server
 
 OTHERS_MARK = build_mark("other", 1)
 PACED_ECHO = 'pace 0.02\necho\nsay "\\n\\nbado bedo bido bodo budo bydo"'
@@ -42,12 +43,15 @@ def file(tmp_path):
     return tmp_path / "report.json"
 
 
-@pytest.fixture
-def paced(server):
-    """A server that echoes at 50 words a second."""
+@pytest.fixture(scope="module")
+def paced(tmp_path_factory, set_up_server):
+    """A server that echoes at 50 words a second, for all tests of this file."""
+    server = Server(tmp_path_factory.mktemp("paced"))
+    server.set_up_like(set_up_server)
     server.use_scripts(PACED_ECHO)
     server.start()
-    return server
+    yield server
+    server.kill()
 
 
 def test_plays_conversations_and_reports(paced, file):
@@ -88,13 +92,15 @@ def test_a_foreign_word_in_a_reply_is_found(server, file):
     assert kinds == [{"sent", "received", "stored"}] * 3
 
 
-def test_a_server_that_stores_something_else_is_found_out(paced):
-    paced.execute(
+def test_a_server_that_stores_something_else_is_found_out(server):
+    server.use_scripts(PACED_ECHO)
+    server.execute(
         "CREATE TRIGGER sabotage AFTER INSERT ON support_message"
         " WHEN NEW.role = 'assistant' BEGIN"
         " UPDATE support_message SET content = 'else' WHERE id = NEW.id; END"
     )
-    result = run_loadtest(paced.url, *QUICK, "--messages=1")
+    server.start()
+    result = run_loadtest(server.url, *QUICK, "--messages=1")
     assert result.returncode == 1
     assert "BROKEN changed: seq 2: content, html" in result.stdout
 
@@ -147,29 +153,39 @@ def test_survives_a_server_that_is_killed_in_the_middle(server, file):
 
 
 @pytest.mark.parametrize(
-    ("settings", "arguments", "complaint"),
+    ("setting", "number"),
     [
-        ({"SESSIONS_PER_HOUR": "2"}, (), "Raise SESSIONS_PER_HOUR"),
-        ({"SOCKETS_PER_ADDRESS": "2"}, (), "Raise SOCKETS_PER_ADDRESS"),
-        ({"MESSAGES_PER_MINUTE": "1"}, (), "Raise MESSAGES_PER_MINUTE"),
-        ({"FRAMES_PER_MINUTE": "2"}, (), "Raise FRAMES_PER_MINUTE"),
-        ({}, ("--origin=https://elsewhere.example",), "refuses the origin"),
-        ({}, ("--site=nowhere",), "There is no site 'nowhere'"),
+        ("SESSIONS_PER_HOUR", 2),
+        ("SOCKETS_PER_ADDRESS", 2),
+        ("MESSAGES_PER_MINUTE", 1),
+        ("FRAMES_PER_MINUTE", 2),
     ],
 )
-def test_says_why_the_server_does_not_let_it_in(server, settings, arguments, complaint):
-    server.settings |= settings
+def test_says_which_limit_it_meets(server, setting, number):
+    server.settings[setting] = str(number)
     server.use_scripts("echo")
     server.start()
-    result = run_loadtest(server.url, *QUICK, *arguments)
+    result = run_loadtest(server.url, *QUICK)
+    assert result.returncode == 2
+    assert f"Raise {setting}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("--origin=https://elsewhere.example", "refuses the origin"),
+        ("--site=nowhere", "There is no site 'nowhere'"),
+    ],
+)
+def test_says_why_the_server_does_not_let_it_in(paced, argument, complaint):
+    result = run_loadtest(paced.url, *QUICK, argument)
     assert (result.returncode, complaint in result.stderr) == (2, True), result.stderr
 
 
-def test_says_that_the_server_does_not_know_its_host_name(paced):
-    paced.settings["ALLOWED_HOSTS"] = "127.0.0.1"
-    paced.kill()
-    paced.start()
-    result = run_loadtest(paced.url.replace("127.0.0.1", "localhost"), *QUICK)
+def test_says_that_the_server_does_not_know_its_host_name(server):
+    server.settings["ALLOWED_HOSTS"] = "127.0.0.1"
+    server.start()
+    result = run_loadtest(server.url.replace("127.0.0.1", "localhost"), *QUICK)
     assert result.returncode == 2
     assert "is localhost in the server's ALLOWED_HOSTS?" in result.stderr
 
@@ -186,5 +202,6 @@ def test_says_that_the_server_does_not_know_its_host_name(paced):
     ],
 )
 def test_says_what_is_wrong_with_its_arguments(arguments, complaint):
-    result = run_loadtest(*arguments)
-    assert (result.returncode, complaint in result.stderr) == (2, True), result.stderr
+    with pytest.raises(CommandError, match=complaint) as refused:
+        call_command("loadtest", *arguments)
+    assert refused.value.returncode == 2

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from subprocess import Popen
 from urllib.parse import urlsplit
 
 import psycopg
@@ -60,6 +61,21 @@ def visitor(stack):
         one.disconnect()
 
 
+@pytest.fixture
+def begin(stack, visitor):
+    """Return a function that has a slow reply begun: its worker, and who reads it."""
+
+    def begin(pause_s: float) -> tuple[Popen, Visitor]:
+        stack.use_scripts(slow(pause_s))
+        worker = stack.start_with_worker()
+        one = visitor()
+        one.ask("count")
+        one.receive_until("delta", 60)
+        return worker, one
+
+    return begin
+
+
 def final_text(visitor: Visitor) -> str:
     return visitor.receive_until("done", 60)["message"]["content"].strip()
 
@@ -72,12 +88,8 @@ def close_code(visitor: Visitor) -> int:
     return closed.value.rcvd.code
 
 
-def test_text_streams_from_one_process_to_another(stack, visitor):
-    stack.use_scripts(slow(0.03))
-    stack.start()
-    stack.start_worker()
-    one = visitor()
-    one.ask("count")
+def test_text_streams_from_one_process_to_another(begin):
+    _, one = begin(0.03)
     assert final_text(one) == WORDS
     [views] = one.views.values()
     assert len(views) > 10
@@ -88,8 +100,7 @@ def test_text_streams_from_one_process_to_another(stack, visitor):
 def test_replies_that_are_written_hold_no_connection(stack, visitor):
     stack.settings |= {"WORKER_THREADS": "24", "DATABASE_CONNECTIONS": "12"}
     stack.use_scripts(slow(0.1))
-    stack.start()
-    stack.start_worker()
+    stack.start_with_worker()
     visitors = [visitor() for _ in range(20)]
     for one in visitors:
         one.ask("count")
@@ -100,26 +111,17 @@ def test_replies_that_are_written_hold_no_connection(stack, visitor):
     assert {final_text(one) for one in visitors} == {WORDS}
 
 
-def test_a_worker_that_is_told_to_end_finishes_a_short_reply(stack, visitor):
-    stack.use_scripts(slow(0.05))
-    stack.start()
-    worker = stack.start_worker()
-    one = visitor()
-    one.ask("count")
-    one.receive_until("delta", 60)
+def test_a_worker_that_is_told_to_end_finishes_a_short_reply(stack, begin):
+    worker, one = begin(0.05)
     assert stack.terminate(worker) < 10
     assert final_text(one) == WORDS
     assert {attempt for views in one.views.values() for attempt, _ in views} == {1}
 
 
-def test_a_worker_that_is_told_to_end_hands_a_long_reply_over(stack, visitor):
+def test_a_worker_that_is_told_to_end_hands_a_long_reply_over(stack, begin):
     stack.settings["SHUTDOWN_GRACE_S"] = "1"
-    stack.use_scripts(slow(0.2))
-    stack.start()
-    worker = stack.start_worker()
-    one = visitor()
-    one.ask("count")
-    one.receive_until("delta", 60)
+    worker, one = begin(0.5)  # longer than a worker takes to start
+    stack.use_scripts(slow(0.01))
     stack.start_worker()
     assert stack.terminate(worker) < 10
     assert final_text(one) == WORDS
@@ -128,26 +130,18 @@ def test_a_worker_that_is_told_to_end_hands_a_long_reply_over(stack, visitor):
     assert (claims, attempts) == (1, 2)
 
 
-def test_a_killed_worker_is_replaced(stack, visitor):
-    stack.use_scripts(slow(0.1))
-    stack.start()
-    worker = stack.start_worker()
-    one = visitor()
-    one.ask("count")
-    one.receive_until("delta", 60)
+def test_a_killed_worker_is_replaced(stack, begin):
+    worker, one = begin(0.5)  # longer than a worker takes to start
+    stack.use_scripts(slow(0.01))
     stack.start_worker()
     worker.kill()
     assert final_text(one) == WORDS
     one.check_views()
+    assert stack.fetch("SELECT attempt FROM support_turn") == [(2,)]
 
 
-def test_a_web_process_that_is_told_to_end_says_so_to_its_sockets(stack, visitor):
-    stack.use_scripts(slow(0.1))
-    stack.start()
-    stack.start_worker()
-    one = visitor()
-    one.ask("count")
-    one.receive_until("delta", 60)
+def test_a_web_process_that_is_told_to_end_says_so_to_its_sockets(stack, begin):
+    _, one = begin(0.1)
     assert stack.terminate_web() < 10
     assert close_code(one) == 1012
     stack.start()
@@ -164,9 +158,10 @@ def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor
             " is_enabled, position, first_token_s, gap_s, updated_at)"
             " VALUES ('bundled', 'llama_cpp', '', '', '', '{}', true, 99, 9, 9, now())"
         )
-    stack.start()
+    stack.launch()
     stack.start_worker("cloud")
     stack.start_worker("local")
+    stack.wait_until_up()
     one = visitor()
     one.ask("Thank you, bye!")
     one.receive_until("done", 60)
@@ -177,13 +172,9 @@ def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor
     assert log.count("engine ready") == 1
 
 
-def test_redis_that_comes_back_empty_costs_a_pause(stack, visitor, redis):
-    stack.use_scripts(slow(0.1))
-    stack.start()
-    stack.start_worker()
-    one = visitor()
-    one.ask("first")
-    one.receive_until("delta", 60)
+def test_redis_that_comes_back_empty_costs_a_pause(stack, begin, redis):
+    _, one = begin(0.1)
+    stack.use_scripts(slow(0.01))
     redis.kill()
     one.ask("second", "client-without-redis")
     one.receive_until("ack", 5)
@@ -194,13 +185,8 @@ def test_redis_that_comes_back_empty_costs_a_pause(stack, visitor, redis):
     one.check_views()
 
 
-def test_a_redis_that_fails_over_ends_no_worker(stack, visitor, redis):
-    stack.use_scripts(slow(0.05))
-    stack.start()
-    worker = stack.start_worker()
-    one = visitor()
-    one.ask("first")
-    one.receive_until("delta", 60)
+def test_a_redis_that_fails_over_ends_no_worker(begin, redis):
+    worker, one = begin(0.05)
     with Redis.from_url(redis.url) as client:
         client.replicaof("127.0.0.1", "1")  # read-only from here on
         one.ask("second", "client-without-redis")
@@ -215,8 +201,7 @@ def test_a_redis_that_fails_over_ends_no_worker(stack, visitor, redis):
 def test_two_web_processes_show_one_conversation_and_count_together(stack, visitor):
     stack.settings["SOCKETS_PER_CONVERSATION"] = "2"
     stack.use_scripts(slow(0.02, "some words"))
-    stack.start()
-    stack.start_worker()
+    stack.start_with_worker()
     other = stack.second_web()
     other.start()
     try:
@@ -239,8 +224,7 @@ def test_two_web_processes_show_one_conversation_and_count_together(stack, visit
 
 def test_a_frozen_redis_keeps_nobody_from_sending(stack, visitor, redis):
     stack.use_scripts("say fine")
-    stack.start()
-    stack.start_worker()
+    stack.start_with_worker()
     one = visitor()
     one.receive_until("replay_done")
     redis.process.send_signal(signal.SIGSTOP)

@@ -18,6 +18,8 @@ from tests.factories import past
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RED_WITHIN_S = 10.0
+# a quarter of what they are; tests/system/test_readiness.py keeps the real time
+QUICK_BEAT_S, QUICK_STALE_S = pulse.BEAT_S / 4, health.STALE_S / 4
 
 
 def wait_until(is_true, timeout_s: float) -> float:
@@ -38,8 +40,10 @@ class RealWorker(WorkController):  # type: ignore[misc]  # celery has no types
 
 
 @pytest.fixture
-def real_worker(settings):
+def real_worker(settings, monkeypatch):
     """A worker with two threads that takes canaries from the in-memory broker."""
+    monkeypatch.setattr(pulse, "BEAT_S", QUICK_BEAT_S)
+    monkeypatch.setattr(health, "STALE_S", QUICK_STALE_S)
     settings.EMBEDDED_WORKER = True
     current_app.amqp.queues  # noqa: B018 - made once, before the thread asks for it
     controller = RealWorker(
@@ -67,8 +71,9 @@ def is_ready(client):
 
 def test_a_worker_that_stops_to_take_jobs_turns_readiness_red(real_worker, is_ready):
     wait_until(is_ready, 20)
-    time.sleep(pulse.BEAT_S * 2)  # more than one canary was taken
-    assert is_ready()
+    first = QueuePulse.objects.earliest("took_at").took_at
+    wait_until(lambda: not QueuePulse.objects.filter(took_at=first), 20)  # and more
+    wait_until(is_ready, RED_WITHIN_S)
     queues = sorted(current_app.amqp.queues)
     for queue in queues:
         real_worker.test_consumer.cancel_task_queue(queue)

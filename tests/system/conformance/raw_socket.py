@@ -1,8 +1,13 @@
-"""A websocket of hand-made frames (RFC 6455): it sends what no library would."""
+"""A websocket of hand-made frames (RFC 6455): it sends what no library would.
 
+It reads when it is told to, or never.
+"""
+
+import json
+import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -11,6 +16,8 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MASK = b"\x37\xfa\x21\x3d"
 # the key and its answer of RFC 6455, section 1.3
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+_GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,16 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
 def build_close(code: int, reason: bytes = b"") -> bytes:
     """Return the bytes of a close frame."""
     return build_frame(CLOSE, code.to_bytes(2, "big") + reason)
+
+
+def build_text(**values: object) -> bytes:
+    """Return the bytes of a frame of the chat's protocol."""
+    return build_frame(TEXT, json.dumps(values).encode())
+
+
+def build_hello(token: str, protocol: int = 1) -> bytes:
+    """Return the bytes of a hello with an empty screen."""
+    return build_text(type="hello", protocol=protocol, token=token, last_seq=0)
 
 
 def build_request(
@@ -174,6 +191,14 @@ class RawSocket:
             self._receive()
         return not self.received
 
+    @property
+    def is_cut(self) -> bool:
+        """Return whether the server has let go, though nothing was read."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN | select.POLLRDHUP)
+        found = dict(poll.poll(0)).get(self.connection.fileno(), 0)
+        return bool(found & _GONE)
+
     def _take(self, number: int) -> bytes:
         while len(self.received) < number:
             self._receive()
@@ -198,3 +223,13 @@ def open_socket(port: int, receive_buffer: int = 0) -> Iterator[RawSocket]:
         raw.send(build_request(port))
         assert raw.read_response().status == 101
         yield raw
+
+
+def wait_until_cut(sockets: Sequence[RawSocket], timeout_s: float) -> float:
+    """Return after how many seconds the last one was let go; raises AssertionError."""
+    began_s = time.monotonic()
+    while left := sum(not one.is_cut for one in sockets):
+        waited_s = time.monotonic() - began_s
+        assert waited_s < timeout_s, f"{left} are open after {timeout_s:.0f} s"
+        time.sleep(0.1)
+    return time.monotonic() - began_s

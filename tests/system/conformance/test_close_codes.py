@@ -9,22 +9,15 @@ from support.chat.frames import CloseCode
 from tests.system.conformance.conftest import PING_FRAME
 from tests.system.conformance.raw_socket import (
     PING,
-    TEXT,
     RawSocket,
     build_close,
     build_frame,
+    build_hello,
     build_request,
+    build_text,
     open_socket,
 )
 from tests.system.server import Server
-
-
-def frame(**values) -> bytes:
-    return build_frame(TEXT, json.dumps(values).encode())
-
-
-def hello(token: str, protocol: int = 1) -> bytes:
-    return frame(type="hello", protocol=protocol, token=token, last_seq=0)
 
 
 @pytest.fixture
@@ -33,22 +26,22 @@ def token(server):
 
 
 def test_another_protocol_version_is_sent_away(raw, token):
-    raw.send(hello(token, protocol=2))
+    raw.send(build_hello(token, protocol=2))
     assert raw.read_close().code == CloseCode.PROTOCOL
 
 
 def test_a_wrong_token_is_sent_away(raw, token):
-    raw.send(hello(token + "x"))
+    raw.send(build_hello(token + "x"))
     assert raw.read_close().code == CloseCode.UNAUTHENTICATED
 
 
 def test_a_token_of_nobody_is_sent_away(raw):
-    raw.send(hello(""))
+    raw.send(build_hello(""))
     assert raw.read_close().code == CloseCode.UNAUTHENTICATED
 
 
 def test_a_frame_before_the_hello_is_sent_away(raw):
-    raw.send(frame(type="handoff"))
+    raw.send(build_text(type="handoff"))
     assert raw.read_close().code == CloseCode.UNAUTHENTICATED
 
 
@@ -65,7 +58,7 @@ def test_another_origin_is_sent_away(port, token, origin):
     with raw.connection:
         raw.send(build_request(port, Origin=origin))
         assert raw.read_response().status == 101
-        raw.send(hello(token))
+        raw.send(build_hello(token))
         assert raw.read_close().code == CloseCode.ORIGIN
 
 
@@ -73,9 +66,9 @@ def test_one_tab_too_many_is_sent_away(port, token):
     sockets = [open_socket(port) for _ in range(9)]
     tabs = [socket.__enter__() for socket in sockets]
     for tab in tabs[:8]:
-        tab.send(hello(token))
+        tab.send(build_hello(token))
         assert b'"welcome"' in tab.read_frame().payload
-    tabs[8].send(hello(token))
+    tabs[8].send(build_hello(token))
     assert tabs[8].read_close().code == CloseCode.TOO_MANY
     for socket in sockets:
         socket.__exit__(None, None, None)
@@ -91,7 +84,7 @@ def test_too_many_frames_are_refused_and_then_sent_away(raw):
 
 
 def test_what_is_said_behind_a_reason_to_close_is_not_heard(raw):
-    raw.send(frame(type="handoff"), *[PING_FRAME] * 50)
+    raw.send(build_text(type="handoff"), *[PING_FRAME] * 50)
     assert raw.read_frame().code == CloseCode.UNAUTHENTICATED
     raw.send(build_close(1000))
     assert raw.is_over()
@@ -105,7 +98,7 @@ def test_sigterm_closes_with_a_restart(tmp_path, set_up_server):
     try:
         with open_socket(server.port) as silent, open_socket(server.port) as greeted:
             greeted.send(
-                hello(server.post("/widget/session", {"site": "demo"})["token"])
+                build_hello(server.post("/widget/session", {"site": "demo"})["token"])
             )
             assert b'"welcome"' in greeted.read_frame().payload
             server.process.send_signal(signal.SIGTERM)
