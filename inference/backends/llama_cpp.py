@@ -7,7 +7,8 @@ from pathlib import Path
 from inference.backends.base import Backend, BackendSettings
 from inference.backends.llama_options import build_config, find_adapters
 from inference.engine.config import EngineConfig, HostPolicy
-from inference.engine.host import EngineHost, HostState, Ticket
+from inference.engine.host import EngineHost, HostState
+from inference.engine.ticket import Ticket
 from inference.engine.wire import Finished
 from inference.errors import ModelError, Unavailable
 from inference.model_files.card import (
@@ -72,7 +73,7 @@ class LlamaCppBackend(Backend):
         if not self._wait_until_ready(deadlines.first_token_s, cancel):
             yield Completion(FinishReason.CANCELLED, Usage(0, 0), self.model)
             return
-        ticket = self.host.submit(request)
+        ticket = self.host.submit(request, deadlines.first_token_s)
         forget = cancel.on_cancel(ticket.cancel)
         try:
             yield from _read(ticket)
