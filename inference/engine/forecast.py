@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from inference.engine.prompt_memory import PromptMemory, PromptSize, render
 from inference.engine.step_times import RunningMean
 from inference.engine_stats import EngineStats
-from inference.types import CompletionRequest, Usage
+from inference.types import Completion, CompletionRequest
 
 # What a first token takes beside the steps: both processes, the template, the tokens.
 _OVERHEAD_S = 0.005
-_MOST_WRONG = 4.0
+_MOST_WRONG = 3.0
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Forecast:
         self._memory = PromptMemory(num_cells)
         self._pending: dict[str, _Pending] = {}
         self._stats = EngineStats()
-        self._duration = RunningMean()
+        self._running = RunningMean()
         self._read_by_s = 0.0
         # in an idle engine, and in one with others
         self._wrong = (RunningMean(), RunningMean())
@@ -76,17 +76,21 @@ class Forecast:
             wrong.add(min(max(ratio, 1 / _MOST_WRONG), _MOST_WRONG))
         self._plan(now_s)
 
-    def end(self, key: str, now_s: float, usage: Usage | None, reply: str = "") -> None:
-        """Note that a request is over; `usage` is None if it was not answered."""
+    def end(self, key: str, now_s: float) -> None:
+        """Note that a request is over."""
         pending = self._pending.pop(key, None)
-        if pending is None:
-            return
-        if usage is not None:
-            self._memory.learn(pending.size, usage)
-            self._memory.remember(f"{pending.text}assistant\n{reply}")
-            self._duration.add(now_s - pending.began_s)
-        if not pending.is_read:
+        if pending is not None and not pending.is_read:
             self._plan(now_s)
+
+    def learn(self, key: str, now_s: float, completion: Completion, reply: str) -> None:
+        """Take in what is known of a request that was answered, before its end."""
+        pending, usage = self._pending.get(key), completion.usage
+        if pending is None or usage is None or completion.engine is None:
+            return
+        self._memory.learn(pending.size, usage)
+        self._memory.remember(f"{pending.text}assistant\n{reply}")
+        waited_s = completion.engine.waiting_ms / 1000
+        self._running.add(max(now_s - pending.began_s - waited_s, 0.0))
 
     def reset(self) -> None:
         """Begin anew with another process, which knows no prompt and has no request."""
@@ -101,7 +105,7 @@ class Forecast:
         wait_s = max(self._read_by_s - now_s, 0.0)
         num_over = len(self._pending) - self._max_sequences + 1
         if num_over > 0:
-            free_s = self._duration.value * num_over / self._max_sequences
+            free_s = self._running.value * num_over / self._max_sequences
             wait_s = max(wait_s, free_s)
         own_s = size.num_left * token_s + self._stats.mean_step_s
         return wait_s + own_s + _OVERHEAD_S

@@ -114,12 +114,12 @@ class Reception:
         ticket = self._tickets.pop(event.key, None)
         if ticket is None:
             return None
-        usage = None
+        now_s = self._clock()
         if isinstance(event, Finished):
             self.suspects.acquit(ticket.fingerprint)
             if event.completion.finish_reason is not FinishReason.CANCELLED:
-                usage = event.completion.usage
-        self.forecast.end(event.key, self._clock(), usage, ticket.text)
+                self.forecast.learn(event.key, now_s, event.completion, ticket.text)
+        self.forecast.end(event.key, now_s)
         return ticket
 
     def lose_all(self, moment: Moment, why: str) -> list[Involved]:
