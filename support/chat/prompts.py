@@ -37,6 +37,18 @@ def build_request(
     return CompletionRequest(messages, max_tokens=max_tokens, quotable=quotable)
 
 
+def build_openings(prompt: str) -> list[tuple[ChatMessage, ...]]:
+    """Return how first questions begin, with passages and without.
+
+    Two, so that an engine finds what they have in common even where it can only
+    continue what it kept.
+    """
+    return [
+        (ChatMessage("system", prompt), ChatMessage("user", beginning))
+        for beginning in (render_question([], ""), "Help articles:\n\n[1]")
+    ]
+
+
 def render_question(passages: Sequence[RetrievedPassage], question: str) -> str:
     """Return the last message: the numbered passages, then the question."""
     if not passages:
