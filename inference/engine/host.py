@@ -278,11 +278,15 @@ class EngineHost:
         return "the process ended"
 
     def _judge(self, stats: EngineStats) -> str:
-        """Return why the child cannot go on like this; empty if it can."""
+        """Return why the child cannot go on like this; empty if it can.
+
+        A step must be too long twice in a row: after a pause of the whole machine one
+        seems to have taken that long, and ends.
+        """
         with self._changed:
-            self._stats = stats
+            before, self._stats = self._stats, stats
             self._reception.forecast.note_stats(stats)
-        if stats.step_s > self._policy.step_s:
+        if min(before.step_s, stats.step_s) > self._policy.step_s:
             return f"one step took {stats.step_s:.0f} s"
         limit_bytes = self.config.memory_limit_bytes
         if limit_bytes is None or stats.own_bytes <= limit_bytes:
