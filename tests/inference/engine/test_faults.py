@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -202,3 +204,44 @@ def test_what_would_come_too_late_is_refused_at_once(start_host):
     assert caught.value.retry_after_s >= 0
     host.submit(ask(), first_token_s=1e6).cancel()
     talking.cancel()
+
+
+PAUSED = """
+import sys
+from inference.engine.config import EngineConfig, HostPolicy
+from inference.engine.host import EngineHost
+from inference.types import ChatMessage, CompletionRequest
+host = EngineHost(EngineConfig(sys.argv[1], num_threads=1, num_cells=2048),
+                  HostPolicy(silence_s=4, step_s=4))
+host.start()
+host.wait_until_ready(60)
+request = CompletionRequest((ChatMessage("user", "Hi"),), 1000, temperature=2.0, seed=1)
+ticket = host.submit(request)
+ticket.take()
+print(host.pid, flush=True)
+sys.stdin.readline()
+ticket.cancel()
+while not hasattr(ticket.take(), "completion"):
+    pass
+print(host.num_starts, flush=True)
+host.close()
+"""
+
+
+@pytest.mark.faults
+def test_a_pause_of_the_whole_machine_costs_no_reply(model_path):
+    worker = subprocess.Popen(
+        [sys.executable, "-c", PAUSED, model_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with worker:
+        frozen = [worker.pid, int(worker.stdout.readline())]
+        for signal_number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in frozen:
+                os.kill(pid, signal_number)
+            time.sleep(8 if signal_number == signal.SIGSTOP else 2)
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+        assert worker.stdout.readline() == "1\n"
