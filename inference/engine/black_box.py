@@ -1,7 +1,7 @@
 """What the engine is working on, written where its death cannot take it.
 
 A page of memory that the host shares with its child. The child notes before each piece
-of work which requests are in it, for about two microseconds; when it is dead, the host
+of work which requests are in it, for half a microsecond; when it is dead, the host
 reads whose work it died in (suspects.py).
 """
 
