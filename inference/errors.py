@@ -9,7 +9,8 @@ InferenceError
  │    ├── InvalidResponse        the answer makes no sense
  │    ├── AuthenticationFailed   the key is wrong, expired or not allowed this
  │    └── RequestRejected        this request will never be answered here
- │         └── PromptTooLong     it does not fit the model's context
+ │         ├── PromptTooLong     it does not fit the model's context
+ │         └── Poisonous         the engine died of it twice
  ├── NoBackendLeft               every backend failed
  ├── ModelError                  a model file cannot be used
  └── DownloadFailed              a model file cannot be fetched
@@ -30,9 +31,12 @@ class BackendError(InferenceError):
 
     `is_backends_fault` tells the breaker whether another request would have done
     better: a rejected request says nothing about the backend's health.
+    `is_others_fault` tells the router that the call only stood beside one that broke
+    the backend, and which will not be there again.
     """
 
     is_backends_fault: ClassVar[bool] = True
+    is_others_fault: bool = False
 
 
 class Unavailable(BackendError):
@@ -85,6 +89,14 @@ class PromptTooLong(RequestRejected):
         self.prompt_tokens = prompt_tokens
         self.max_tokens = max_tokens
         self.limit_tokens = limit_tokens
+
+
+class Poisonous(RequestRejected):
+    """The engine died twice while it computed this request, which is why it refuses.
+
+    Never to be tried again there. Another backend may answer it: the cause is in the
+    way a model is run.
+    """
 
 
 class NoBackendLeft(InferenceError):

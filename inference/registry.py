@@ -17,11 +17,18 @@ from django.conf import settings
 from django.db.models import Subquery
 
 from inference.backends.base import Backend, BackendSettings
+from inference.engine_stats import EngineStats
 from inference.models import Backend as BackendRow
 from inference.models import BackendKind, Queue, build_deadlines
 from inference.pricing import build_cost
 from inference.routing.router import OnAttempt, Router
-from inference.types import AttemptReport, CancelToken, CompletionRequest, RoutedItem
+from inference.types import (
+    AttemptReport,
+    CancelToken,
+    ChatMessage,
+    CompletionRequest,
+    RoutedItem,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +70,7 @@ class Registry:
         self.router = Router()
         # false in a worker for APIs alone, which must not need a model's memory
         self.loads_models = True
+        self._openings: tuple[tuple[ChatMessage, ...], ...] = ()
 
     def use(self, rows: Sequence[BackendRow]) -> list[Backend]:
         """Return the backends of the rows, in their order, and close all others.
@@ -87,6 +95,22 @@ class Registry:
             built.backend.close()
         return backends
 
+    def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
+        """Tell all backends, also those to come, how conversations begin."""
+        with self._lock:
+            is_new = self._openings != tuple(openings)
+            self._openings = tuple(openings)
+            built = [*self._built.values()] if is_new else []
+        for one in built:
+            one.backend.warm(self._openings)
+
+    def read_engines(self) -> dict[str, EngineStats]:
+        """Return how the engines of this process are doing, by backend."""
+        with self._lock:
+            built = dict(self._built)
+        stats = {name: one.backend.read_engine() for name, one in built.items()}
+        return {name: each for name, each in stats.items() if each is not None}
+
     def close(self) -> None:
         """Close all backends."""
         self.use([])
@@ -101,7 +125,9 @@ class Registry:
             built.is_made_from(row) or row.updated_at < built.row.updated_at
         ):
             return []
-        self._built[row.name] = _Built(row, settings_of(row), build_backend(row))
+        backend = build_backend(row)
+        backend.warm(self._openings)
+        self._built[row.name] = _Built(row, settings_of(row), backend)
         return [built] if built else []
 
 
@@ -184,10 +210,24 @@ def price(report: AttemptReport) -> Decimal | None:
         return None
 
 
-def warm_up() -> None:
-    """Build and start the enabled backends, for the first visitor's sake."""
+def warm_up(openings: Sequence[tuple[ChatMessage, ...]] = ()) -> None:
+    """Build and start the enabled backends, for the first visitor's sake.
+
+    `openings` are what conversations begin with, which engines then know already.
+    """
+    registry.warm(openings)
     for backend in registry.use(_read_usable()):
         backend.start()
+
+
+def warm(openings: Sequence[tuple[ChatMessage, ...]]) -> None:
+    """Tell the backends of this process how conversations begin from now on."""
+    registry.warm(openings)
+
+
+def read_engines() -> dict[str, EngineStats]:
+    """Return how the engines of this process are doing, by backend."""
+    return registry.read_engines()
 
 
 def close() -> None:

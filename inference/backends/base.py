@@ -24,10 +24,17 @@ module the two functions by which the registry knows it:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inference.types import CancelToken, CompletionRequest, Deadlines, StreamItem
+from inference.engine_stats import EngineStats
+from inference.types import (
+    CancelToken,
+    ChatMessage,
+    CompletionRequest,
+    Deadlines,
+    StreamItem,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,26 @@ class Backend(ABC):
     def is_full(self) -> bool:
         """Return whether a call now would be refused for lack of room; never blocks."""
         return False
+
+    def predict_ttft_s(self, request: CompletionRequest) -> float | None:
+        """Return in how many seconds a first token would come, asked now.
+
+        None where that is not known; never blocks. A call whose first token cannot
+        come in time may be refused with Overloaded at once.
+        """
+        return None
+
+    def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
+        """Read what conversations begin with before somebody waits for it.
+
+        Now if there is a model, and whenever it is loaded again. Replaces what was
+        said before; returns at once.
+        """
+        return
+
+    def read_engine(self) -> EngineStats | None:
+        """Return how the engine is doing; None where there is none or not yet."""
+        return None
 
     def close(self) -> None:
         """Free what the backend holds; calls in flight fail. May be called twice."""

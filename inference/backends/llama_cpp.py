@@ -1,14 +1,18 @@
 """A local GGUF model: hands requests over to the engine in its child process."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from inference.backends.base import Backend, BackendSettings
 from inference.backends.llama_options import build_config, find_adapters
 from inference.engine.config import EngineConfig, HostPolicy
-from inference.engine.host import EngineHost, HostState, Ticket
+from inference.engine.host import EngineHost, HostState
+from inference.engine.ticket import Ticket
 from inference.engine.wire import Finished
+from inference.engine_stats import EngineStats
 from inference.errors import ModelError, Unavailable
 from inference.model_files.card import (
     ModelCard,
@@ -19,9 +23,10 @@ from inference.model_files.card import (
 from inference.model_files.header import read_header
 from inference.model_files.library import read_model
 from inference.model_files.machine import read_free_bytes
-from inference.model_files.memory import Load, describe
+from inference.model_files.memory import Load, describe, estimate
 from inference.types import (
     CancelToken,
+    ChatMessage,
     Completion,
     CompletionRequest,
     Deadlines,
@@ -60,6 +65,40 @@ class LlamaCppBackend(Backend):
         """Return whether the engine's queue is full."""
         return self.host.is_full
 
+    def predict_ttft_s(self, request: CompletionRequest) -> float | None:
+        """Return what the host foresees."""
+        return self.host.predict_ttft_s(request)
+
+    def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
+        """Have the engine read the openings, as prompts of one token's answer."""
+        self.host.warm(
+            [
+                CompletionRequest(opening, max_tokens=1, request_id="warm-up")
+                for opening in openings
+            ]
+        )
+
+    def read_engine(self) -> EngineStats | None:
+        """Return the host's figures, with the bytes of the cache; None if not loaded.
+
+        Reads the model's header once.
+        """
+        loaded = self.host.loaded
+        if loaded is None:
+            return None
+        return replace(self.host.read_stats(), cache_bytes=self._cache_bytes)
+
+    @cached_property
+    def _cache_bytes(self) -> int:
+        """The bytes of keys and values, by the model's header; 0 if it is gone."""
+        config = self.host.config
+        try:
+            header = read_header(Path(config.model_path))
+            card = build_card(header)
+        except (OSError, ModelError):
+            return 0
+        return estimate(header, card, _build_load(config, card)).cache_bytes
+
     def close(self) -> None:
         """Stop the engine process."""
         self.host.close()
@@ -72,7 +111,7 @@ class LlamaCppBackend(Backend):
         if not self._wait_until_ready(deadlines.first_token_s, cancel):
             yield Completion(FinishReason.CANCELLED, Usage(0, 0), self.model)
             return
-        ticket = self.host.submit(request)
+        ticket = self.host.submit(request, deadlines.first_token_s)
         forget = cancel.on_cancel(ticket.cancel)
         try:
             yield from _read(ticket)

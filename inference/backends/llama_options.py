@@ -123,6 +123,7 @@ OPTIONS: Mapping[str, Read] = {
     "num_batch_threads": _Whole(0, MAX_THREADS, may_be_null=True),
     "num_gpu_layers": _Whole(0, 10_000),
     "main_gpu": _Whole(0, 63, may_be_null=True),
+    "memory_limit_bytes": _Whole(2**20, 2**50, may_be_null=True),
     "mmap": _read_switch_or_null,
     "mlock": _read_switch,
     "kv_type_k": _KV_TYPE,

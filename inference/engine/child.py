@@ -1,14 +1,16 @@
 """The engine's own process: orders in, events out, until the host hangs up.
 
-Started by `host.py` as `python -m inference.engine.child FD`, with one end of a
-socket pair. A process of its own, because a failed assertion in llama.cpp aborts
-the process it is in, and because decoding should not compete with an event loop for
-the interpreter lock. Nothing of Django is imported here.
+Started by `host.py` as `python -m inference.engine.child FD FD`, with one end of a
+socket pair and a page of shared memory (black_box.py). A process of its own, because a
+failed assertion in llama.cpp aborts the process it is in, and because decoding should
+not compete with an event loop for the interpreter lock. Nothing of Django is imported
+here.
 """
 
 import logging
 import os
 import queue
+import resource
 import signal
 import socket
 import sys
@@ -18,11 +20,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from inference.engine.binding import LlamaRunner
+from inference.engine.black_box import BlackBox
 from inference.engine.config import EngineConfig
 from inference.engine.engine import Engine
+from inference.engine.memory import limit_own_bytes, read_own_bytes
 from inference.engine.wire import (
     Cancel,
-    EngineStats,
     Event,
     Finished,
     Load,
@@ -35,6 +38,7 @@ from inference.engine.wire import (
     decode_order,
     encode,
 )
+from inference.engine_stats import EngineStats
 from inference.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -44,6 +48,9 @@ HEARTBEAT_S = 1.0
 # Text is gathered this long before it crosses to the host: a small model writes a
 # thousand tokens a second, and each crossing costs the host some 50 microseconds.
 GATHER_S = 0.01
+
+# Processor time of a loading process that is more than its sign of life itself takes.
+_MOVED_S = 0.01
 
 
 class Outbox:
@@ -92,7 +99,8 @@ class Outbox:
 class Child:
     """The loop around an engine, and the two threads that serve it."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, black_box: BlackBox) -> None:
+        self._black_box = black_box
         self._orders = connection.makefile("rb")
         self._outbox = Outbox(connection)
         self._inbox: queue.SimpleQueue[Order] = queue.SimpleQueue()
@@ -117,8 +125,10 @@ class Child:
                 self._outbox.gather(engine.step())
 
     def _load(self, config: EngineConfig) -> Engine:
+        if config.memory_limit_bytes is not None:
+            limit_own_bytes(config.memory_limit_bytes)
         runner = LlamaRunner(config)
-        engine = Engine(runner, config)
+        engine = Engine(runner, config, black_box=self._black_box)
         self._outbox.send(
             Loaded(
                 runner.model,
@@ -152,19 +162,35 @@ class Child:
             self._inbox.put(order)
 
     def _beat(self) -> None:
-        """Send a sign of life every second, with the speed of the second before."""
-        num_before, beat_s = 0, time.monotonic()
+        """Send a sign of life every second, with the speed of the second before.
+
+        While the model loads only if it got on: a disk that is gone is no life.
+        """
+        num_before, beat_s, moved = 0, time.monotonic(), 0.0
         while os.getppid() == self._host_pid:
             stats = self._engine.read_stats() if self._engine else EngineStats()
             now_s = time.monotonic()
-            num_new = stats.num_completion_tokens - num_before
+            num_new = stats.num_written_tokens - num_before
             speed = num_new / max(now_s - beat_s, 1e-3)
-            num_before, beat_s = stats.num_completion_tokens, now_s
-            self._outbox.send(replace(stats, tokens_per_s=round(speed, 1)))
+            num_before, beat_s = stats.num_written_tokens, now_s
+            stats = replace(
+                stats,
+                tokens_per_s=round(speed, 1),
+                own_bytes=read_own_bytes() or 0,
+            )
+            if self._engine or _measure_moves() - moved >= _MOVED_S:
+                moved = _measure_moves()
+                self._outbox.send(stats)
             time.sleep(HEARTBEAT_S)
 
     def _start_thread(self, work: Callable[[], None]) -> None:
         threading.Thread(target=_work_to_the_end, args=[work], daemon=True).start()
+
+
+def _measure_moves() -> float:
+    """Return what grows while this process computes (s) or reads from a disk."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime + usage.ru_majflt + usage.ru_inblock
 
 
 def _work_to_the_end(work: Callable[[], None]) -> None:
@@ -180,12 +206,13 @@ def _work_to_the_end(work: Callable[[], None]) -> None:
 
 
 def main() -> int:
-    """Run the child on the socket whose file descriptor is the first argument."""
+    """Run the child on two file descriptors: a socket, and memory for a black box."""
     # Ctrl-C goes to the whole terminal; the host decides when we leave.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A crash must be quick: by default ggml attaches a debugger for a backtrace.
     os.environ["GGML_NO_BACKTRACE"] = "1"
-    return Child(socket.socket(fileno=int(sys.argv[1]))).run()
+    line, box = map(int, sys.argv[1:])
+    return Child(socket.socket(fileno=line), BlackBox(box)).run()
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ class EngineConfig:
     than the window: less memory, but prompts share a beginning only where somebody
     stopped (state_cache.py).
 
+    A process that uses more than `memory_limit_bytes` of memory of its own is ended and
+    starts again (memory.py says what counts); None is no limit.
+
     With `quotes` the model names quotable sentences by their marks (marks.py), which
     it must have been trained to; the other `quote_` values are those of the policy in
     quoter.py.
@@ -82,6 +85,7 @@ class EngineConfig:
     template: str | None = None
     thinking: bool = False
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    memory_limit_bytes: int | None = None
     quotes: bool = False
     quote_lean: float = 0.0
     quote_doubt: float = 0.0
@@ -136,18 +140,26 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class HostPolicy:
-    """How patient the host is with its child, in seconds.
+    """How the host treats its child; times are in seconds.
 
-    A child that is silent for `silence_s`, or computes one step for `step_s`, is
-    killed. After a death the next child starts at once, then after pauses that
-    double from `pause_s` to `max_pause_s`, and at once again when one lived for
+    A child that starts or loads is killed when it neither computed nor read anything
+    for `start_s`: a large model on a slow disk takes minutes, and so do the imports on
+    a machine that has no time for us. One that has loaded is killed when it is silent
+    for `silence_s`, or computes one step for `step_s`. After a death the next child
+    starts at once, then after pauses that double from `pause_s` to `max_pause_s`, and
+    at once again when one lived for
     `healthy_s`. A model that cannot be loaded is tried again every `max_pause_s`.
-    A child that was told to leave is killed after `close_s`.
+    A child that was told to leave is killed after `close_s`. A request that may be
+    what a child died of waits until it has the next one to itself, at most for
+    `apart_s`.
     """
 
+    start_s: float = 120.0
     silence_s: float = 10.0
     step_s: float = 60.0
     pause_s: float = 0.5
     max_pause_s: float = 30.0
     healthy_s: float = 30.0
     close_s: float = 0.5
+    apart_s: float = 5.0
+    module: str = "inference.engine.child"

@@ -2,15 +2,16 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from inference.engine.black_box import BlackBox
 from inference.engine.config import EngineConfig
 from inference.engine.kv_cache import KvCache
 from inference.engine.reply import Reply, ReplyBuilder
 from inference.engine.runner import Outcome, Runner
-from inference.engine.scheduler import Chunk, Scheduler, Step
+from inference.engine.scheduler import Chunk, Scheduler, Step, count_tokens
 from inference.engine.sequence import Sequence, SequenceState
 from inference.engine.speculation import (
     Draft,
@@ -20,7 +21,9 @@ from inference.engine.speculation import (
 )
 from inference.engine.state_cache import StateCache
 from inference.engine.step_costs import StepCosts
-from inference.engine.wire import EngineStats, Event, Finished, Refused, Text
+from inference.engine.step_times import StepTimes
+from inference.engine.wire import Event, Finished, Refused, Text
+from inference.engine_stats import EngineStats
 from inference.errors import BackendError, PromptTooLong, RequestRejected
 from inference.types import (
     Completion,
@@ -58,22 +61,28 @@ class _Totals:
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0
+    num_written_tokens: int = 0
     num_drafted_tokens: int = 0
     num_accepted_tokens: int = 0
 
 
 class Engine:
-    """Answers many requests with one model. One thread, but for `cancel_soon`."""
+    """Answers many requests with one model. One thread, but for `cancel_soon`.
+
+    `black_box` is told before each piece of work whose it is.
+    """
 
     def __init__(
         self,
         runner: Runner,
         config: EngineConfig,
         clock: Callable[[], float] = time.perf_counter,
+        black_box: BlackBox | None = None,
     ) -> None:
         self._runner = runner
         self._config = config
         self._clock = clock
+        self._black_box = black_box
         self._cache = _build_cache(runner, config)
         self._costs = _measure_costs(runner, config)
         self._scheduler = Scheduler(
@@ -89,6 +98,7 @@ class Engine:
         self._cancelled: set[str] = set()
         self._step_keys: frozenset[str] = frozenset()
         self._step_started_s: float | None = None
+        self._step_times = StepTimes()
         self._totals = _Totals()
 
     @property
@@ -99,12 +109,14 @@ class Engine:
     def submit(self, key: str, request: CompletionRequest) -> list[Event]:
         """Queue a request; return its refusal, if it can never be answered."""
         self._step_started_s = self._clock()
+        self._note(reading=[key])
         try:
             prompt, reply = self._replies.build(request)
         except RequestRejected as error:
             return [Refused(key, error)]
         finally:
             self._step_started_s = None
+            self._note()
         limit_tokens = self._runner.limit_tokens
         if len(prompt) + request.max_tokens > limit_tokens:
             reply.close()
@@ -134,7 +146,9 @@ class Engine:
         if self._compute(step):
             for number, chunk in enumerate(step.chunks):
                 if chunk.is_last:
+                    self._note(writing=[chunk.sequence.key])
                     events += self._take_tokens(chunk, number, drafts)
+        self._note()
         self._step_started_s = None
         return events
 
@@ -147,16 +161,24 @@ class Engine:
             num_cells=self._cache.num_cells,
             num_used_cells=self._cache.num_used,
             num_parked_tokens=self._cache.num_parked,
-            cell_bytes=self._runner.cell_bytes,
             num_steps=totals.num_steps,
             num_preemptions=self._scheduler.num_preemptions,
             num_prompt_tokens=totals.num_prompt_tokens,
             num_cached_tokens=totals.num_cached_tokens,
             num_completion_tokens=totals.num_completion_tokens,
+            num_written_tokens=totals.num_written_tokens,
             num_drafted_tokens=totals.num_drafted_tokens,
             num_accepted_tokens=totals.num_accepted_tokens,
             step_s=0.0 if started_s is None else self._clock() - started_s,
+            last_step_s=self._step_times.last_s,
+            mean_step_s=self._step_times.mean.value,
+            prompt_token_s=self._step_times.prompt_token_s,
+            beside_token_s=self._step_times.beside_token_s,
         )
+
+    def _note(self, reading: Iterable[str] = (), writing: Iterable[str] = ()) -> None:
+        if self._black_box is not None:
+            self._black_box.note(reading, writing)
 
     def _end_cancelled(self) -> list[Event]:
         events: list[Event] = []
@@ -173,12 +195,17 @@ class Engine:
             job = self._jobs[chunk.sequence.key]
             if job.first_step_s is None:
                 job.first_step_s = now_s
+        writing = [c.sequence.key for c in step.chunks if c.sequence.is_decoding]
+        reading = [c for c in step.chunks if not c.sequence.is_decoding]
+        self._note([chunk.sequence.key for chunk in reading], writing)
         self._step_keys = frozenset(chunk.sequence.key for chunk in step.chunks)
         outcome = self._runner.compute(step)
         self._step_keys = frozenset()
         if outcome is Outcome.COMPUTED:
             self._scheduler.complete(step)
             self._totals.num_steps += 1
+            took_s = self._clock() - now_s
+            self._step_times.add(took_s, count_tokens(reading), len(writing))
             return True
         self._scheduler.abandon(step, is_intact=outcome is Outcome.NO_ROOM)
         if outcome is Outcome.NO_ROOM:
@@ -258,6 +285,7 @@ class Engine:
             return self._build_events(job, reply.finish(), FinishReason.STOP)
         sequence.append(token)
         job.token_times_s.append(self._clock())
+        self._totals.num_written_tokens += 1
         text = reply.take(token, self._runner.piece_of(token))
         if reply.is_complete:
             return self._build_events(job, text + reply.finish(), FinishReason.STOP)

@@ -5,18 +5,21 @@ a child that died or hangs, fails its requests at once and starts the next child
 after a growing pause if it keeps dying.
 """
 
-import itertools
 import logging
-import queue
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 
+from inference.engine.black_box import Moment
 from inference.engine.child_process import ChildProcess
 from inference.engine.config import EngineConfig, HostPolicy
+from inference.engine.reception import Reception
+from inference.engine.suspects import Involved
+from inference.engine.ticket import Ticket
 from inference.engine.wire import (
     Cancel,
-    EngineStats,
     Event,
     Finished,
     Loaded,
@@ -26,8 +29,9 @@ from inference.engine.wire import (
     Submit,
     Text,
 )
-from inference.errors import BackendError, Interrupted, Overloaded, Unavailable
-from inference.types import CompletionRequest
+from inference.engine_stats import EngineStats
+from inference.errors import BackendError, Unavailable
+from inference.types import Completion, CompletionRequest, FinishReason, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -41,37 +45,6 @@ class HostState(Enum):
     BROKEN = "broken"
 
 
-class Ticket:
-    """One submitted request: take its events, or cancel it."""
-
-    def __init__(self, key: str, host: "EngineHost") -> None:
-        self.key = key
-        self._host = host
-        self._events: queue.SimpleQueue[Text | Finished | BackendError]
-        self._events = queue.SimpleQueue()
-        self.submitted_s = time.monotonic()
-        self.has_text = False
-
-    def take(self) -> Text | Finished:
-        """Wait for the next event; raises BackendError when there will be none.
-
-        Always returns in the end: a child that dies or hangs fails its tickets.
-        """
-        event = self._events.get()
-        if isinstance(event, BackendError):
-            raise event
-        return event
-
-    def cancel(self) -> None:
-        """Ask the engine to stop; `Finished` follows. Any thread may call this."""
-        self._host.cancel(self.key)
-
-    def put(self, event: Text | Finished | BackendError) -> None:
-        """Hand over what happened; for the host."""
-        self.has_text = self.has_text or isinstance(event, Text)
-        self._events.put(event)
-
-
 class EngineHost:
     """Keeps one engine process running. Threads may share it; forks may not."""
 
@@ -83,9 +56,8 @@ class EngineHost:
         self._why_broken = ""
         self._loaded: Loaded | None = None
         self._stats = EngineStats()
-        self._tickets: dict[str, Ticket] = {}
-        self._keys = itertools.count(1)
-        self._mean_duration_s = 1.0
+        self._reception = Reception(config, self._policy)
+        self._warm_requests: tuple[CompletionRequest, ...] = ()
         self._child: ChildProcess | None = None
         self._is_closing = threading.Event()
         self._supervisor: threading.Thread | None = None
@@ -136,17 +108,20 @@ class EngineHost:
     @property
     def num_requests(self) -> int:
         """Return how many requests are waiting or running."""
-        return len(self._tickets)
+        return self._reception.num_requests
 
     @property
     def is_full(self) -> bool:
-        """Return whether a request now would be refused."""
-        limit = self.config.max_sequences + self.config.max_waiting
-        return len(self._tickets) >= limit
+        """Return whether a request now would be refused for lack of room."""
+        return self._reception.is_full
 
     def read_stats(self) -> EngineStats:
         """Return the child's latest figures, about a second old at most."""
-        return self._stats
+        return replace(
+            self._stats,
+            num_restarts=max(self.num_starts - 1, 0),
+            num_poisonous=self._reception.suspects.num_culprits,
+        )
 
     def wait_until_ready(self, timeout_s: float) -> bool:
         """Wait for the model; False if it is not ready in time or cannot be used."""
@@ -156,30 +131,61 @@ class EngineHost:
             )
             return self._state is HostState.READY
 
-    def submit(self, request: CompletionRequest) -> Ticket:
-        """Queue a request; raises Unavailable when not ready, Overloaded when full."""
+    def predict_ttft_s(self, request: CompletionRequest) -> float | None:
+        """Return in how many seconds a request's first token would come, asked now.
+
+        None if that is not known yet, or nothing can be submitted.
+        """
+        with self._changed:
+            if self._state is not HostState.READY:
+                return None
+            return self._reception.predict_s(request)
+
+    def warm(self, requests: Sequence[CompletionRequest]) -> None:
+        """Have the engine read these prompts now, and first of all after each start.
+
+        What other prompts begin with is in its cache then. Replaces earlier ones.
+        """
+        with self._changed:
+            new = [one for one in requests if one not in self._warm_requests]
+            self._warm_requests = tuple(requests)
+            is_ready = self._state is HostState.READY
+        if is_ready:
+            self._warm_up(new)
+
+    def submit(
+        self, request: CompletionRequest, first_token_s: float | None = None
+    ) -> Ticket:
+        """Queue a request that wants its first token within `first_token_s`.
+
+        Raises Unavailable when not ready, Overloaded when the queue is full or the
+        first token would come too late (an idle engine tries), Poisonous if the engine
+        died of this request twice.
+        """
         with self._changed:
             child = self._child
             if child is None or self._state is not HostState.READY:
                 raise Unavailable(self._why_broken or f"engine is {self._state.value}")
-            if self.is_full:
-                raise Overloaded(
-                    f"{len(self._tickets)} requests wait for the engine or run in it",
-                    retry_after_s=round(self._estimate_wait_s(), 1),
-                )
-            ticket = Ticket(str(next(self._keys)), self)
-            self._tickets[ticket.key] = ticket
-        self._send(child, Submit(ticket.key, request))
+            ticket = self._reception.admit(request, first_token_s, self.cancel)
+        if ticket.is_held:
+            self._let_in()
+        else:
+            self._send(child, Submit(ticket.key, request))
         return ticket
 
     def cancel(self, key: str) -> None:
         """Ask the child to stop a request; nothing happens if it is over."""
-        child = self._child
-        if child is not None and key in self._tickets:
+        with self._changed:
+            child, ticket = self._child, self._reception.find(key)
+            if child is None or ticket is None:
+                return
+            is_held = ticket.is_held
+        if is_held:
+            model = self._loaded.model if self._loaded else ""
+            nothing = Completion(FinishReason.CANCELLED, Usage(0, 0), model)
+            self._end_ticket(Finished(key, nothing))
+        else:
             self._send(child, Cancel(key))
-
-    def _estimate_wait_s(self) -> float:
-        return self._mean_duration_s * len(self._tickets) / self.config.max_sequences
 
     def _send(self, child: ChildProcess, order: Order) -> None:
         """Send an order; a child that cannot be reached is killed, which fails all."""
@@ -189,11 +195,22 @@ class EngineHost:
             logger.warning("the engine process %d does not take orders", child.pid)
             child.kill()
 
+    def _let_in(self) -> None:
+        """Send a request that was held back, if it may have the engine to itself."""
+        with self._changed:
+            if self._child is None or (ticket := self._reception.choose_held()) is None:
+                return
+            # within the lock: a cancel must come after it
+            self._send(self._child, Submit(ticket.key, ticket.request))
+
     def _supervise(self) -> None:
         num_deaths = 0
         while not self._is_closing.is_set():
             started_s = time.monotonic()
-            why = self._run_child()
+            try:
+                why = self._run_child()
+            except OSError as error:  # no process, or no memory for one
+                why = f"it cannot be started: {error}"
             if self._is_closing.is_set():
                 break
             if time.monotonic() - started_s >= self._policy.healthy_s:
@@ -220,7 +237,10 @@ class EngineHost:
                 why = self._read_events(child)
             except (OSError, ValueError) as error:
                 why = f"{type(error).__name__}: {error}"
-            self._lose_child(why)
+            involved = self._lose_child(child, why)
+        with self._changed:
+            is_from_outside = child.is_killed_from_outside
+            self._reception.suspects.note_death(involved, is_from_outside)
         return f"{why} ({child.describe_end()})"
 
     def _welcome(self, child: ChildProcess) -> None:
@@ -230,32 +250,56 @@ class EngineHost:
         if self._is_closing.is_set():
             child.hang_up()
 
-    def _lose_child(self, why: str) -> None:
-        """Fail its requests at once, before it is waited for."""
+    def _lose_child(self, child: ChildProcess, why: str) -> list[Involved]:
+        """Fail its requests at once, before it is waited for.
+
+        Return those that it may have died of, none if the culprit is known.
+        """
+        moment = child.read_black_box()
+        if self._is_closing.is_set():
+            moment = Moment()
         with self._changed:
-            self._child = None
+            self._child, self._stats = None, EngineStats()
             if self._state is HostState.READY:
                 self._set_state(HostState.LOADING)
-            tickets, self._tickets = self._tickets, {}
-        for ticket in tickets.values():
-            error = Interrupted if ticket.has_text else Unavailable
-            ticket.put(error(f"the engine stopped: {why}"))
+            return self._reception.lose_all(moment, why)
 
     def _read_events(self, child: ChildProcess) -> str:
         for event in child.events():
             if isinstance(event, LoadFailed):
-                self._why_broken = event.reason
-                self._set_state(HostState.BROKEN)
+                self._break(event.reason)
                 return event.reason
             if isinstance(event, EngineStats):
-                self._stats = event
-                if event.step_s > self._policy.step_s:
-                    return f"one step took {event.step_s:.0f} s"
+                if why := self._judge(event):
+                    return why
+                self._let_in()
             else:
-                self._pass_on(event)
+                self._pass_on(child, event)
         return "the process ended"
 
-    def _pass_on(self, event: Event) -> None:
+    def _judge(self, stats: EngineStats) -> str:
+        """Return why the child cannot go on like this; empty if it can.
+
+        A step must be too long twice in a row: after a pause of the whole machine one
+        seems to have taken that long, and ends.
+        """
+        with self._changed:
+            before, self._stats = self._stats, stats
+            self._reception.forecast.note_stats(stats)
+        if min(before.step_s, stats.step_s) > self._policy.step_s:
+            return f"one step took {stats.step_s:.0f} s"
+        limit_bytes = self.config.memory_limit_bytes
+        if limit_bytes is None or stats.own_bytes <= limit_bytes:
+            return ""
+        why = (
+            f"it used {stats.own_bytes / 1e6:.0f} MB of memory, more than the"
+            f" {limit_bytes / 1e6:.0f} MB of memory_limit_bytes"
+        )
+        if self._state is not HostState.READY:
+            self._break(why)
+        return why
+
+    def _pass_on(self, child: ChildProcess, event: Event) -> None:
         if isinstance(event, Loaded):
             logger.info(
                 "engine ready model=%s template=%s limit_tokens=%d cells=%d",
@@ -264,25 +308,36 @@ class EngineHost:
                 event.limit_tokens,
                 event.num_cells,
             )
+            child.patience_s = self._policy.silence_s
             self._loaded, self._why_broken = event, ""
             self._set_state(HostState.READY)
+            self._warm_up(self._warm_requests)
         elif isinstance(event, Text):
-            if (ticket := self._tickets.get(event.key)) is not None:
-                ticket.put(event)
+            with self._changed:
+                ticket = self._reception.find(event.key)
+                if ticket is not None:
+                    self._reception.note_text(ticket)
+                    ticket.put(event)
         elif isinstance(event, Finished | Refused):
             self._end_ticket(event)
 
+    def _warm_up(self, requests: Sequence[CompletionRequest]) -> None:
+        for request in requests:
+            try:
+                self.submit(request)
+            except BackendError as error:
+                logger.warning("the engine could not be warmed up: %s", error)
+
     def _end_ticket(self, event: Finished | Refused) -> None:
         with self._changed:
-            ticket = self._tickets.pop(event.key, None)
-        if ticket is None:
-            return
-        if isinstance(event, Refused):
-            ticket.put(event.error)
-            return
-        duration_s = time.monotonic() - ticket.submitted_s
-        self._mean_duration_s += 0.1 * (duration_s - self._mean_duration_s)
-        ticket.put(event)
+            ticket = self._reception.end(event)
+        if ticket is not None:
+            ticket.put(event.error if isinstance(event, Refused) else event)
+            self._let_in()
+
+    def _break(self, why: str) -> None:
+        self._why_broken = why
+        self._set_state(HostState.BROKEN)
 
     def _set_state(self, state: HostState) -> None:
         with self._changed:

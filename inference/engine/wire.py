@@ -11,6 +11,7 @@ from typing import Any
 
 from inference import errors
 from inference.engine.config import Adapter, EngineConfig
+from inference.engine_stats import EngineStats
 from inference.types import (
     ChatMessage,
     Completion,
@@ -84,31 +85,6 @@ class Refused:
 
     key: str
     error: errors.BackendError
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """Event: how the engine is doing; sent about once a second, a sign of life.
-
-    `step_s` is for how long the decode call in progress has run, 0 between calls.
-    Token counts are totals since the start.
-    """
-
-    num_running: int = 0
-    num_waiting: int = 0
-    num_cells: int = 0
-    num_used_cells: int = 0
-    num_parked_tokens: int = 0
-    cell_bytes: int = 0
-    num_steps: int = 0
-    num_preemptions: int = 0
-    num_prompt_tokens: int = 0
-    num_cached_tokens: int = 0
-    num_completion_tokens: int = 0
-    num_drafted_tokens: int = 0
-    num_accepted_tokens: int = 0
-    step_s: float = 0.0
-    tokens_per_s: float = 0.0
 
 
 Order = Load | Submit | Cancel

@@ -4,7 +4,8 @@ A failure before the first delta moves on unseen. A later one yields `Reset` bef
 the next backend begins: nobody reads half a reply from each of two models.
 Backends that are not ready, full, or cooling down are asked after the others, not
 left out, so the last resort is always tried. A backend whose connection broke gets
-a second try when no other is left: a local engine restarts in a moment.
+a second try when no other is left: a local engine restarts in a moment. It gets one
+more if another request had broken it, which it will not take again.
 """
 
 import logging
@@ -109,7 +110,7 @@ class Router:
                 return
             reset = Reset(backend.name, report.error) if attempt.text else None
             if isinstance(attempt.error, Unavailable | Interrupted):
-                self._queue_second_try(journey, backend)
+                self._queue_next_try(journey, backend, attempt.error)
         if not cancel.is_cancelled:
             raise NoBackendLeft(tuple(journey.reports))
         nothing = Completion(FinishReason.CANCELLED, None, model="")
@@ -153,8 +154,10 @@ class Router:
         deadlines = journey.deadlines[backend.name]
         return Attempt(number, backend, deadlines, journey.started_s, self._clock)
 
-    def _queue_second_try(self, journey: _Journey, backend: Backend) -> None:
-        if backend.name not in journey.retried:
+    def _queue_next_try(
+        self, journey: _Journey, backend: Backend, error: BackendError
+    ) -> None:
+        if error.is_others_fault or backend.name not in journey.retried:
             journey.retried.add(backend.name)
             journey.waiting.append(backend)
 

@@ -130,6 +130,7 @@ def build_question(turn: Turn) -> Question:
         passages=passages,
         question=content,
         max_tokens=settings.REPLY_MAX_TOKENS,
+        request_id=str(turn.id),
     )
     return Question(request, passages)
 

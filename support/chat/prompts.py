@@ -25,8 +25,12 @@ def build_request(
     passages: Sequence[RetrievedPassage],
     question: str,
     max_tokens: int,
+    request_id: str = "",
 ) -> CompletionRequest:
-    """Return the request for one reply; temperature 0, as facts are to be copied."""
+    """Return the request for one reply; how it is sampled is up to the backend.
+
+    `request_id` is what logs call it.
+    """
     messages = (
         ChatMessage("system", prompt),
         *cut_history(history),
@@ -37,7 +41,21 @@ def build_request(
         for passage in passages
         for sentence in passage.sentences
     )
-    return CompletionRequest(messages, max_tokens=max_tokens, quotable=quotable)
+    return CompletionRequest(
+        messages, max_tokens=max_tokens, quotable=quotable, request_id=request_id
+    )
+
+
+def build_openings(prompt: str) -> list[tuple[ChatMessage, ...]]:
+    """Return how first questions begin, with passages and without.
+
+    Two, so that an engine finds what they have in common even where it can only
+    continue what it kept.
+    """
+    return [
+        (ChatMessage("system", prompt), ChatMessage("user", beginning))
+        for beginning in (render_question([], ""), "Help articles:\n\n[1]")
+    ]
 
 
 def render_question(passages: Sequence[RetrievedPassage], question: str) -> str:

@@ -1,4 +1,4 @@
-"""What runs in every worker beside its tasks: the reaper, and loaded backends."""
+"""What runs in every worker beside its tasks: reaper, loaded backends, warmth."""
 
 import logging
 import os
@@ -15,6 +15,7 @@ from inference import registry
 from inference.models import Queue
 from support.chat.reaper import Reaper
 from support.chat.tasks import doorbell, queue_turn
+from support.chat.warmth import Warmth, read_openings
 from support.chat.watch import watch
 from support.knowledge import retrieval
 
@@ -25,7 +26,7 @@ _HAND_OVER_S = 3.0
 # how the worker inside the web process ends
 EMBEDDED = "embedded"
 
-_reapers: list[Reaper] = []
+_helpers: list[Reaper | Warmth] = []
 
 
 @worker_ready.connect
@@ -34,17 +35,22 @@ def start(sender: Any, **_: object) -> None:
     watch.stay()
     queues = sender.app.amqp.queues.consume_from
     registry.registry.loads_models = Queue.LOCAL in queues
-    reaper = Reaper()
-    _reapers.append(reaper)
-    reaper.start()
+    _start_helper(Reaper())
     try:
-        registry.warm_up()
+        registry.warm_up(read_openings())
         retrieval.warm_up()
     except DatabaseError:
         logger.exception("not everything could be loaded; each reply will try again")
+    if registry.registry.loads_models:
+        _start_helper(Warmth())
     if settings.ALIVE_PATH:
         Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))
+
+
+def _start_helper(helper: Reaper | Warmth) -> None:
+    _helpers.append(helper)
+    helper.start()
 
 
 @worker_shutting_down.connect
@@ -80,8 +86,8 @@ def _end_now() -> None:
 
 @worker_shutdown.connect
 def stop(**_: object) -> None:
-    """Stop the reaper and the engines; ring for what was handed over."""
-    while _reapers:
-        _reapers.pop().stop()
+    """Stop the threads and the engines; ring for what was handed over."""
+    while _helpers:
+        _helpers.pop().stop()
     doorbell.wait()
     registry.close()

@@ -3,6 +3,7 @@
 from support.models.article import Article, Passage
 from support.models.attempt import Attempt, AttemptOutcome
 from support.models.conversation import Conversation, ConversationStatus
+from support.models.engine_report import EngineReport
 from support.models.message import Message, Notice, Rating, Role
 from support.models.prompt import SystemPrompt, activate_prompt, store_prompt
 from support.models.queue_pulse import QueuePulse
@@ -18,6 +19,7 @@ __all__ = [
     "AttemptOutcome",
     "Conversation",
     "ConversationStatus",
+    "EngineReport",
     "Message",
     "Notice",
     "Passage",

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 from django.db.models import Count, Min
 from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -24,14 +24,14 @@ from support.models import (
     Turn,
     TurnState,
 )
-from support.monitoring import health
+from support.monitoring import engine_metrics, health
 
 
 class DatabaseCollector(Collector):
     """Gauges of what the database says now; each one answered by an index."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges. Four queries; without a database only that it is gone."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges. Five queries; without a database only that it is gone."""
         try:
             gauges = list(self._read())
         except DatabaseError:
@@ -43,7 +43,7 @@ class DatabaseCollector(Collector):
         )
         yield from gauges
 
-    def _read(self) -> Iterator[GaugeMetricFamily]:
+    def _read(self) -> Iterator[Metric]:
         counts = Counter(
             dict(
                 Turn.objects.filter(state__in=OPEN_STATES)
@@ -73,6 +73,7 @@ class DatabaseCollector(Collector):
             ).count(),
         )
         yield self._read_pulses()
+        yield from engine_metrics.build_metrics()
 
     def _read_pulses(self) -> GaugeMetricFamily:
         gauge = GaugeMetricFamily(

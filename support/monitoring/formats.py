@@ -46,6 +46,24 @@ def rate(value: float | None) -> str:
     return f"{value:.1f}" if value >= 9.995 or value == 0 else f"{value:.2f}"
 
 
+def decimal(value: float | None) -> str:
+    """Return a number with three digits, more where it is large."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}"
+
+
+def size(value: float | None) -> str:
+    """Return a number of bytes with the unit that it is best read in."""
+    if value is None:
+        return NONE
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{decimal(value)} {unit}"
+        value /= 1000
+    return f"{decimal(value)} GB"
+
+
 def usd(value: Decimal | None) -> str:
     """Return a cost in US dollars; to the cent, below a dollar to three digits."""
     if value is None:

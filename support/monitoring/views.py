@@ -8,7 +8,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from support.monitoring import health, selectors
+from support.monitoring import engines, health, selectors
+from support.monitoring.engine_table import build_engine_table
 from support.monitoring.panels import Page, build_panels, build_summary, build_tiles
 from support.monitoring.periods import DEFAULT_PERIOD, PERIODS, build_window
 
@@ -19,7 +20,7 @@ from support.monitoring.periods import DEFAULT_PERIOD, PERIODS, build_window
 def monitoring(request: HttpRequest) -> HttpResponse:
     """Show latency, cost and load of `?period=`, of `?backend=` or of all.
 
-    Six queries besides those of every admin page. What is unknown counts as not asked
+    Seven queries besides those of every admin page. What is unknown counts as not asked
     for.
     """
     period = PERIODS.get(request.GET.get("period", ""), DEFAULT_PERIOD)
@@ -36,6 +37,7 @@ def monitoring(request: HttpRequest) -> HttpResponse:
         "tiles": build_tiles(page),
         "summary": build_summary(page),
         "panels": build_panels(page),
+        "engines": build_engine_table(engines.read_engines()),
         "pulses": health.read_pulses(),
     }
     return render(request, "support/monitoring.html", context)

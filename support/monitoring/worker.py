@@ -1,4 +1,4 @@
-"""What monitoring runs in every worker: the pulse of its queues; metrics of calls."""
+"""What monitoring runs in every worker: pulse, engines' reports, metrics of calls."""
 
 from typing import Any
 
@@ -6,25 +6,27 @@ from celery.signals import worker_ready, worker_shutdown
 from celery.worker import state
 
 from support.monitoring import metrics
+from support.monitoring.engines import EngineReporter
 from support.monitoring.pulse import Pulse
 
-_pulses: list[Pulse] = []
+_threads: list[Pulse | EngineReporter] = []
 
 
 @worker_ready.connect
 def start(sender: Any, **_: object) -> None:
-    """Start to send canaries; `sender` is the worker's consumer."""
+    """Start to send canaries and reports; `sender` is the worker's consumer."""
     metrics.watch_calls()
     pulse = Pulse(
         list(sender.app.amqp.queues.consume_from),
         lambda: len(state.active_requests) >= sender.pool.num_processes,
     )
-    _pulses.append(pulse)
-    pulse.start()
+    for thread in (pulse, EngineReporter()):
+        _threads.append(thread)
+        thread.start()
 
 
 @worker_shutdown.connect
 def stop(**_: object) -> None:
-    """Stop the canaries."""
-    while _pulses:
-        _pulses.pop().stop()
+    """Stop both."""
+    while _threads:
+        _threads.pop().stop()

@@ -10,10 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict] = STACK["services"]
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
-# what docker-compose.yml decides itself, for each process or by one Redis for all
+# what docker-compose.yml decides itself, for each process or by one Redis for all; the
+# HF_ ones fetch models, which is done outside: containers may only read them
 DECIDED = {
     "DEBUG", "HOST", "PORT", "FORWARDED_ALLOW_IPS", "ALIVE_PATH", "CELERY_BROKER_URL",
     "CHANNEL_LAYER_URL", "REPLY_BUFFER_URL", "RATE_LIMIT_STORAGE_URL",
+    "HF_ENDPOINT", "HF_TOKEN",
 }  # fmt: skip
 SECRETS = {
     "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN",

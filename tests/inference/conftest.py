@@ -13,7 +13,7 @@ from inference.engine.host import EngineHost
 # long replies and decided ones, whatever the next training brings.
 CHECKPOINT = Path(__file__).parent / "checkpoint.gguf"
 
-QUICK = HostPolicy(silence_s=4.0, pause_s=0.1, max_pause_s=0.5)
+QUICK = HostPolicy(silence_s=4.0, pause_s=0.1, max_pause_s=0.5, apart_s=0.5)
 
 
 @pytest.fixture(scope="session")

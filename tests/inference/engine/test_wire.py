@@ -3,7 +3,6 @@ import pytest
 from inference.engine.config import Adapter, EngineConfig
 from inference.engine.wire import (
     Cancel,
-    EngineStats,
     Finished,
     Load,
     Loaded,
@@ -15,6 +14,7 @@ from inference.engine.wire import (
     decode_order,
     encode,
 )
+from inference.engine_stats import EngineStats
 from inference.errors import InvalidResponse, PromptTooLong, RequestRejected
 from inference.types import (
     ChatMessage,

@@ -119,6 +119,13 @@ def test_asks_a_lone_backend_again_when_its_connection_broke():
     assert trip.outcomes == [("local", "Unavailable"), ("local", "")]
 
 
+def test_whoever_stood_beside_a_fatal_request_gets_one_more_try():
+    broken, beside = Interrupted("the engine stopped"), Interrupted("again")
+    beside.is_others_fault = True
+    trip = Trip(local=[[(0.1, broken)], [(0.1, beside)], says("Yes")]).run()
+    assert trip.outcomes == [("local", "Interrupted")] * 2 + [("local", "")]
+
+
 def test_does_not_ask_again_what_was_rejected():
     trip = Trip(local=[[(0.1, RequestRejected("no"))]])
     with pytest.raises(NoBackendLeft):

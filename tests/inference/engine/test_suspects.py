@@ -1,0 +1,86 @@
+"""Who is suspected, kept apart, convicted and acquitted; without an engine."""
+
+from dataclasses import replace
+
+from inference.engine.suspects import Involved, Suspects, build_fingerprint
+from inference.types import ChatMessage, CompletionRequest, Quotable
+
+
+def die(suspects, *involved, is_from_outside=False):
+    """Let the engine die of some; return the culprit."""
+    culprit = suspects.convict(involved)
+    if culprit is None:
+        suspects.note_death(involved, is_from_outside)
+    return culprit
+
+
+def writing(*names):
+    return [Involved(name, num_shown=10) for name in names]
+
+
+def test_one_death_convicts_nobody():
+    suspects = Suspects()
+    assert die(suspects, *writing("a")) is None
+    assert (suspects.is_apart("a"), suspects.is_culprit("a")) == (True, False)
+
+
+def test_the_second_death_convicts_the_one_that_was_there_both_times():
+    suspects = Suspects()
+    die(suspects, *writing("a", "b"))
+    assert die(suspects, *writing("b", "c", "d")) == "b"
+    assert [suspects.is_culprit(name) for name in "abcd"] == [False, True, False, False]
+    assert not suspects.is_apart("c")
+
+
+def test_a_prompt_that_was_read_is_suspected_before_replies_that_were_written():
+    suspects = Suspects()
+    die(suspects, Involved("new", is_reading=True), *writing("old"))
+    assert (suspects.is_apart("new"), suspects.is_apart("old")) == (True, False)
+
+
+def test_two_that_were_there_twice_are_both_kept_apart():
+    suspects = Suspects()
+    die(suspects, *writing("a", "b"), is_from_outside=True)
+    assert not suspects.is_apart("a")
+    assert die(suspects, *writing("a", "b"), is_from_outside=True) is None
+    assert suspects.is_apart("a")
+    assert suspects.is_apart("b")
+    assert die(suspects, *writing("a")) == "a"
+
+
+def test_an_answer_acquits():
+    suspects = Suspects()
+    die(suspects, *writing("a"))
+    suspects.acquit("a")
+    assert die(suspects, *writing("a")) is None
+
+
+def test_past_the_fatal_place_it_is_like_any_other():
+    suspects = Suspects()
+    die(suspects, Involved("a", num_shown=10))
+    assert suspects.is_apart("a", num_shown=10)
+    assert not suspects.is_apart("a", num_shown=11)
+
+
+def test_an_engine_that_died_idle_blames_nobody():
+    suspects = Suspects()
+    assert die(suspects) is None
+    assert suspects.num_culprits == 0
+
+
+def test_it_forgets_the_oldest_of_very_many():
+    suspects = Suspects()
+    for number in range(1001):
+        die(suspects, *writing(str(number)))
+    assert (suspects.is_apart("0"), suspects.is_apart("1000")) == (False, True)
+
+
+def test_a_request_is_known_again_whatever_it_is_called():
+    request = CompletionRequest(
+        (ChatMessage("user", "Tent \ud800?"),), 9, quotable=(Quotable("A."),)
+    )
+    again = replace(request, request_id="another turn")
+    other = replace(request, max_tokens=8)
+    assert build_fingerprint(request) == build_fingerprint(again)
+    assert build_fingerprint(request) != build_fingerprint(other)
+    assert "Tent" not in build_fingerprint(request)
