@@ -371,4 +371,4 @@ def _build_drafter(
     """Return what guesses, None where it is off or a wrong guess would stay."""
     if not config.max_drafted_tokens or not runner.can_cut:
         return None
-    return Drafter(costs, config.max_drafted_tokens)
+    return Drafter(costs, config.max_drafted_tokens, runner.depth_cost)

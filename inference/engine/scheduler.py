@@ -201,8 +201,8 @@ class Scheduler:
                 chunks.append(_build_chunk(sequence, 1))
         room = self._max_batch_tokens - len(chunks)
         for number, chunk in enumerate(chunks):
-            draft = drafts.get(chunk.sequence.key, ())
-            if 0 < len(draft) <= room and self._cache.reserve(chunk.slot, len(draft)):
+            draft = drafts.get(chunk.sequence.key, ())[:room]
+            if draft and self._cache.reserve(chunk.slot, len(draft)):
                 room -= len(draft)
                 tokens = (*chunk.tokens, *draft)
                 chunks[number] = replace(chunk, tokens=tokens, num_drafted=len(draft))

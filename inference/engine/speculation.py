@@ -11,8 +11,10 @@ A draft that is refused costs time. How much a token more costs is measured
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 
 from inference.engine.prefix_tree import count_shared
 from inference.engine.step_costs import StepCosts
@@ -87,51 +89,73 @@ class PromptLookup:
 
 
 class Acceptance:
-    """How many drafted tokens were taken lately, by the length of the match.
+    """How many drafted tokens were taken lately, by the match and their place.
 
-    One for the whole engine: what copies in one conversation copies in the next.
+    One for the whole engine: what copies in one conversation copies in the next. By
+    the place, since what is copied has a length: a sentence ends, and with it the luck.
     """
 
     def __init__(self) -> None:
-        self._taken: defaultdict[int, float] = defaultdict(float)
-        self._tried: defaultdict[int, float] = defaultdict(float)
+        self._taken: defaultdict[tuple[int, int | None], float] = defaultdict(float)
+        self._tried: defaultdict[tuple[int, int | None], float] = defaultdict(float)
 
-    def share(self, match: int) -> float:
-        """Return how likely the next token of a draft is taken, between 0 and 1."""
-        prior = self.share(match - 1) if match > MIN_MATCH else _PRIOR_SHARE
-        taken = self._taken[match] + prior * _PRIOR_TOKENS
-        return taken / (self._tried[match] + _PRIOR_TOKENS)
+    def share(self, match: int, place: int | None = None) -> float:
+        """Return how likely a token of a draft is taken if those before it are.
+
+        That at one place, or any if it is None.
+        """
+        if place is not None:
+            prior = self.share(match)
+        else:
+            prior = self.share(match - 1) if match > MIN_MATCH else _PRIOR_SHARE
+        taken = self._taken[match, place] + prior * _PRIOR_TOKENS
+        return taken / (self._tried[match, place] + _PRIOR_TOKENS)
+
+    def chances(self, draft: Draft) -> list[float]:
+        """Return for each token how likely it and all before it are taken."""
+        if draft.is_certain:
+            return [1.0] * len(draft.tokens)
+        shares = (self.share(draft.match, n) for n in range(len(draft.tokens)))
+        return list(accumulate(shares, mul))
 
     def note(self, match: int, num_drafted: int, num_taken: int) -> None:
         """Note a draft. What stands behind the first refused token was not judged."""
         num_tried = min(num_taken + 1, num_drafted)
-        self._taken[match] = self._taken[match] * _FADING + num_taken
-        self._tried[match] = self._tried[match] * _FADING + num_tried
+        self._add((match, None), num_tried, num_taken)
+        for place in range(num_tried):
+            self._add((match, place), 1, int(place < num_taken))
+
+    def _add(self, key: tuple[int, int | None], num_tried: int, num_taken: int) -> None:
+        self._taken[key] = self._taken[key] * _FADING + num_taken
+        self._tried[key] = self._tried[key] * _FADING + num_tried
 
 
 def choose_lengths(
-    drafts: Sequence[tuple[Draft, float]], num_others: int, room: int, costs: StepCosts
+    drafts: Sequence[Sequence[float]],
+    num_others: int,
+    room: int,
+    read_cost: Callable[[int], float],
 ) -> list[int]:
     """Return how many tokens of each draft to compute, so that most text comes soonest.
 
-    Each draft has the share of its tokens that is expected to be taken. `num_others`
-    tokens are computed anyway, one for each reply that is written and those of
-    prompts; at most `room` may be added. A token of a draft is worth the chance that
-    it and all before it are taken; the most valuable go first, and of all numbers of
-    them that one is chosen where tokens gained by time are the most.
+    Of each draft the chances are given that a token and all before it are taken, which
+    is what it is worth. `num_others` tokens are computed anyway, one for each reply
+    that is written and those of prompts; at most `room` may be added. The most
+    valuable go first, and of all numbers of them that one is chosen where tokens
+    gained by time are the most. `read_cost` returns the seconds of a step.
     """
     ranked = sorted(
         (
-            (-(share ** (place + 1)), place, number)
-            for number, (draft, share) in enumerate(drafts)
-            for place in range(len(draft.tokens))
+            (-chance, place, number)
+            for number, chances in enumerate(drafts)
+            for place, chance in enumerate(chances)
         ),
     )[: max(room, 0)]
     gained = float(len(drafts))
-    best, best_speed = 0, gained / costs.read(max(num_others, 1))
+    best, best_speed = 0, gained / read_cost(max(num_others, 1))
     for count, (worth, _, _) in enumerate(ranked, start=1):
         gained -= worth
-        speed = gained / costs.read(num_others + count)
+        speed = gained / read_cost(num_others + count)
         if speed > best_speed:
             best, best_speed = count, speed
     lengths = [0] * len(drafts)
@@ -157,8 +181,11 @@ class Unwritten:
 class Drafter:
     """Drafts for all replies of a step; at most `max_tokens` together."""
 
-    def __init__(self, costs: StepCosts, max_tokens: int) -> None:
+    def __init__(
+        self, costs: StepCosts, max_tokens: int, depth_cost: float = 0.0
+    ) -> None:
         self._costs = costs
+        self._depth_cost = depth_cost
         self._max_tokens = max_tokens
         self._acceptance = Acceptance()
 
@@ -170,9 +197,11 @@ class Drafter:
         for reply in replies:
             self._judge(reply)
         found = [self._propose(reply) for reply in replies]
-        drafts = [(draft, self._share_of(draft)) for draft in found]
         lengths = choose_lengths(
-            drafts, len(replies) + num_others, self._max_tokens, self._costs
+            [self._acceptance.chances(draft) for draft in found],
+            len(replies) + num_others,
+            self._max_tokens,
+            self._build_cost(replies),
         )
         for reply, draft, length in zip(replies, found, lengths, strict=True):
             if draft.tokens and not length and reply.lookup.watched is None:
@@ -210,5 +239,12 @@ class Drafter:
             return Draft(reply.expected[: max(limit, 0)], is_certain=True)
         return reply.lookup.propose(reply.tokens, limit)
 
-    def _share_of(self, draft: Draft) -> float:
-        return 1.0 if draft.is_certain else self._acceptance.share(draft.match)
+    def _build_cost(self, replies: Sequence[Unwritten]) -> Callable[[int], float]:
+        """Return what says how long a step takes behind so long conversations."""
+        num_before = sum(len(reply.tokens) for reply in replies) / max(len(replies), 1)
+        deeper_s = num_before * self._depth_cost * self._costs.prompt_token_s
+
+        def read_cost(num_tokens: int) -> float:
+            return self._costs.read(num_tokens) + num_tokens * deeper_s
+
+        return read_cost

@@ -23,6 +23,15 @@ DEAR = StepCosts({1: 22, 2: 42, 4: 60, 8: 100, 12: 118, 16: 131, 24: 190}, 6)
 MEASURED = StepCosts({1: 17, 2: 36, 4: 43, 8: 61, 12: 65, 16: 67, 24: 101, 32: 137}, 4)
 
 
+def choose(drafts, num_others, room, costs):
+    """Choose among drafts of which each token has the same chance."""
+    chances = [
+        [share ** (place + 1) for place in range(len(draft.tokens))]
+        for draft, share in drafts
+    ]
+    return choose_lengths(chances, num_others, room, costs.read)
+
+
 def propose(text: str, limit: int = 8) -> str:
     return bytes(PromptLookup().propose(text.encode(), limit).tokens).decode()
 
@@ -90,33 +99,41 @@ class TestAcceptance:
             seen.note(2, 8, 8)
         assert seen.share(5) == pytest.approx(seen.share(2))
 
+    def test_knows_how_long_copies_are(self):
+        seen = Acceptance()
+        for _ in range(30):
+            seen.note(2, 20, 12)
+        chances = seen.chances(Draft((1,) * 20, 2))
+        assert chances[11] > 0.5
+        assert chances[12] < 0.2
+
 
 class TestChoosingLengths:
     def test_what_is_free_is_all_taken(self):
         drafts = [(Draft((1,) * 5), 0.1), (Draft((1,) * 9), 0.9)]
-        assert choose_lengths(drafts, 2, 24, FLAT) == [5, 9]
+        assert choose(drafts, 2, 24, FLAT) == [5, 9]
 
     def test_what_costs_as_much_as_it_brings_is_left(self):
-        assert choose_lengths([(Draft((1,) * 8), 0.95)], 1, 24, LINEAR) == [0]
+        assert choose([(Draft((1,) * 8), 0.95)], 1, 24, LINEAR) == [0]
 
     def test_the_likelier_draft_goes_first(self):
         drafts = [(Draft((1,) * 8), 0.5), (Draft((1,) * 8), 1.0)]
-        assert choose_lengths(drafts, 2, 6, FLAT) == [0, 6]
+        assert choose(drafts, 2, 6, FLAT) == [0, 6]
 
     def test_on_two_cores_only_a_long_and_likely_draft_pays(self):
         long, short = Draft((1,) * 15), Draft((1,) * 3)
-        assert choose_lengths([(long, 0.95)], 1, 24, MEASURED) == [15]
-        assert choose_lengths([(long, 0.6)], 1, 24, MEASURED) == [0]
-        assert choose_lengths([(short, 0.95)], 1, 24, MEASURED) == [3]
-        assert choose_lengths([(short, 0.65)], 1, 24, MEASURED) == [0]
+        assert choose([(long, 0.95)], 1, 24, MEASURED) == [15]
+        assert choose([(long, 0.6)], 1, 24, MEASURED) == [0]
+        assert choose([(short, 0.95)], 1, 24, MEASURED) == [3]
+        assert choose([(short, 0.65)], 1, 24, MEASURED) == [0]
 
     def test_with_sixteen_replies_a_draft_must_be_nearly_certain(self):
         likely = [(Draft((1,) * 8), 0.5)] * 16
-        assert sum(choose_lengths(likely, 16, 24, MEASURED)) == 0
+        assert sum(choose(likely, 16, 24, MEASURED)) == 0
 
     def test_nothing_to_write_and_no_room(self):
-        assert choose_lengths([], 0, 24, MEASURED) == []
-        assert choose_lengths([(Draft((1,)), 1.0)], 1, 0, FLAT) == [0]
+        assert choose([], 0, 24, MEASURED) == []
+        assert choose([(Draft((1,)), 1.0)], 1, 0, FLAT) == [0]
 
     @given(
         st.lists(
@@ -129,7 +146,7 @@ class TestChoosingLengths:
         st.integers(0, 24),
     )
     def test_no_draft_is_stretched_and_no_limit_passed(self, drafts, others, room):
-        lengths = choose_lengths(drafts, len(drafts) + others, room, MEASURED)
+        lengths = choose(drafts, len(drafts) + others, room, MEASURED)
         assert sum(lengths) <= room
         for length, (draft, _) in zip(lengths, drafts, strict=True):
             assert 0 <= length <= len(draft.tokens)
