@@ -11,8 +11,11 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
 
+# A file's tests stay in one process, and the browser's come last. TEST_PROCESSES=0
+# runs them as plain `pytest` does.
+TEST_PROCESSES ?= 2
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # A Redis and a Postgres of our own in var/services, until Ctrl-C; needs their programs.
 services:
