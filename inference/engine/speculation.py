@@ -99,24 +99,24 @@ class Acceptance:
         self._taken: defaultdict[tuple[int, int | None], float] = defaultdict(float)
         self._tried: defaultdict[tuple[int, int | None], float] = defaultdict(float)
 
-    def share(self, match: int, place: int | None = None) -> float:
-        """Return how likely a token of a draft is taken if those before it are.
-
-        That at one place, or any if it is None.
-        """
-        if place is not None:
-            prior = self.share(match)
-        else:
-            prior = self.share(match - 1) if match > MIN_MATCH else _PRIOR_SHARE
-        taken = self._taken[match, place] + prior * _PRIOR_TOKENS
-        return taken / (self._tried[match, place] + _PRIOR_TOKENS)
+    def share(self, match: int) -> float:
+        """Return how likely a token of a draft is taken if those before it are."""
+        prior = self.share(match - 1) if match > MIN_MATCH else _PRIOR_SHARE
+        return self._weigh((match, None), prior)
 
     def chances(self, draft: Draft) -> list[float]:
         """Return for each token how likely it and all before it are taken."""
         if draft.is_certain:
             return [1.0] * len(draft.tokens)
-        shares = (self.share(draft.match, n) for n in range(len(draft.tokens)))
+        prior = self.share(draft.match)
+        places = range(len(draft.tokens))
+        shares = (self._weigh((draft.match, place), prior) for place in places)
         return list(accumulate(shares, mul))
+
+    def _weigh(self, key: tuple[int, int | None], prior: float) -> float:
+        """Return what was seen, with what was expected where little was."""
+        taken = self._taken[key] + prior * _PRIOR_TOKENS
+        return taken / (self._tried[key] + _PRIOR_TOKENS)
 
     def note(self, match: int, num_drafted: int, num_taken: int) -> None:
         """Note a draft. What stands behind the first refused token was not judged."""

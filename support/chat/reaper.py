@@ -6,19 +6,19 @@ and a job that is published twice is claimed once.
 
 import logging
 import os
-import threading
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection
+from django.db import OperationalError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from support.chat import events, turns
 from support.chat.answering import APOLOGY
 from support.chat.tasks import queue_turn
+from support.chat.worker_thread import WorkerThread
 from support.models import OPEN_STATES, Notice, Turn, TurnState
 
 logger = logging.getLogger(__name__)
@@ -118,44 +118,39 @@ def _ring_for_next(turn: Turn) -> bool:
     return True
 
 
-class Reaper:
+class Reaper(WorkerThread):
     """The thread that reaps every `REAPER_INTERVAL_S`, the first time at once.
 
     Each round touches `ALIVE_PATH`, once that is there. A round ends whatever becomes
     of Redis and the database, so a file that grows old means that the worker hangs.
     """
 
+    begins_at_once = True
+    name = "reaper"
+    complaint = "the worker cannot say that it lives"
+
+    @property
+    def interval_s(self) -> float:
+        """Return how long to wait between rounds."""
+        return float(settings.REAPER_INTERVAL_S)
+
     def __init__(self) -> None:
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        super().__init__()
+        self._was_away = False
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        was_away = False
-        while True:
-            try:
-                reap(was_away=was_away)
-                was_away = False
-            except OperationalError as error:
-                was_away = True
-                logger.error("the reaper could not look: %s", error)
-            except Exception:
-                # the edge of a thread: the next round is the remedy
-                logger.exception("the reaper could not look")
-            finally:
-                close_old_connections()
-                _touch_alive_file()
-            if self._stopping.wait(settings.REAPER_INTERVAL_S):
-                break
-        connection.close()
+    def do_round(self) -> None:
+        """Look once, and say that the worker lives."""
+        try:
+            reap(was_away=self._was_away)
+            self._was_away = False
+        except OperationalError as error:
+            self._was_away = True
+            logger.error("the reaper could not look: %s", error)
+        except Exception:
+            # the edge of a thread: the next round is the remedy
+            logger.exception("the reaper could not look")
+        finally:
+            _touch_alive_file()
 
 
 def _touch_alive_file() -> None:

@@ -1,16 +1,10 @@
 """Keeps in the engines' caches what conversations begin with: the system prompts."""
 
-import logging
-import threading
-
-from django.db import close_old_connections, connection
-
 from inference import registry
 from inference.types import ChatMessage
 from support.chat import prompts
+from support.chat.worker_thread import WorkerThread
 from support.models import SystemPrompt
-
-logger = logging.getLogger(__name__)
 
 # How soon after a change of a system prompt the engines read the new one.
 LOOK_S = 5.0
@@ -24,29 +18,17 @@ def read_openings() -> list[tuple[ChatMessage, ...]]:
     return [opening for text in texts for opening in prompts.build_openings(text)]
 
 
-class Warmth:
+class Warmth(WorkerThread):
     """The thread of a worker that notices when a system prompt was changed."""
 
-    def __init__(self) -> None:
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="warmth", daemon=True)
+    name = "warmth"
+    complaint = "the engines could not be warmed"
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    @property
+    def interval_s(self) -> float:
+        """Return how long to wait before each look."""
+        return LOOK_S
 
-    def stop(self) -> None:
-        """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_S):
-            try:
-                registry.warm(read_openings())
-            except Exception as error:
-                # the edge of a thread; prompts are read at the next look, or when used
-                logger.warning("the engines could not be warmed: %s", error)
-            finally:
-                close_old_connections()
-        connection.close()
+    def do_round(self) -> None:
+        """Tell the engines what conversations begin with."""
+        registry.warm(read_openings())

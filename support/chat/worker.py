@@ -17,6 +17,7 @@ from support.chat.reaper import Reaper
 from support.chat.tasks import doorbell, queue_turn
 from support.chat.warmth import Warmth, read_openings
 from support.chat.watch import watch
+from support.chat.worker_thread import WorkerThread
 from support.knowledge import retrieval
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ _HAND_OVER_S = 3.0
 # how the worker inside the web process ends
 EMBEDDED = "embedded"
 
-_helpers: list[Reaper | Warmth] = []
+_helpers: list[WorkerThread] = []
 
 
 @worker_ready.connect
@@ -48,7 +49,7 @@ def start(sender: Any, **_: object) -> None:
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))
 
 
-def _start_helper(helper: Reaper | Warmth) -> None:
+def _start_helper(helper: WorkerThread) -> None:
     _helpers.append(helper)
     helper.start()
 

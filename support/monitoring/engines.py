@@ -1,21 +1,17 @@
 """How the engines are doing: workers write it down, the page and metrics read it."""
 
-import logging
 import os
 import socket
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 
-from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from inference import registry
 from inference.engine_stats import EngineStats
+from support.chat.worker_thread import WorkerThread
 from support.models import EngineReport
-
-logger = logging.getLogger(__name__)
 
 REPORT_S = 2.0
 # Older figures are not those of a running engine, much older ones of no interest.
@@ -66,31 +62,17 @@ def _read_stats(figures: Mapping[str, float]) -> EngineStats:
     return EngineStats(**known)  # type: ignore[arg-type]  # as it was written
 
 
-class EngineReporter:
+class EngineReporter(WorkerThread):
     """The thread of a worker that writes its engines' figures down."""
 
-    def __init__(self) -> None:
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name="engine-reports", daemon=True
-        )
+    name = "engine-reports"
+    complaint = "the engines could not be reported"
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    @property
+    def interval_s(self) -> float:
+        """Return how long to wait before each report."""
+        return REPORT_S
 
-    def stop(self) -> None:
-        """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(REPORT_S):
-            try:
-                store_reports()
-            except Exception as error:
-                # the edge of a thread; the next report is the remedy
-                logger.warning("the engines could not be reported: %s", error)
-            finally:
-                close_old_connections()
-        connection.close()
+    def do_round(self) -> None:
+        """Write the figures down."""
+        store_reports()

@@ -6,14 +6,13 @@ the real ones; running it is the only thing that keeps the queue's pulse alive.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from django.db import close_old_connections, connection
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from support.chat.worker_thread import WorkerThread
 from support.models import QueuePulse
 from support.monitoring.tasks import store_pulse, take_canary
 
@@ -23,7 +22,7 @@ BEAT_S = 2.0
 _RESEND_S = 10.0
 
 
-class Pulse:
+class Pulse(WorkerThread):
     """The thread of a worker that sends the canaries.
 
     `is_full` says whether the worker runs as many jobs as it may: then it takes no
@@ -31,21 +30,20 @@ class Pulse:
     finds that a canary was just taken sends none.
     """
 
+    begins_at_once = True
+    name = "pulse"
+    complaint = "the pulse missed a beat"
+
     def __init__(self, queues: Sequence[str], is_full: Callable[[], bool]) -> None:
+        super().__init__()
         self._queues = queues
         self._is_full = is_full
         self._sent_at: dict[str, datetime] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread and wait for it."""
-        self._stopping.set()
-        self._thread.join(timeout=5)
+    @property
+    def interval_s(self) -> float:
+        """Return how long to wait between beats."""
+        return BEAT_S
 
     def beat(self) -> None:
         """Send a canary into each queue that is due for one. Two queries a queue."""
@@ -72,17 +70,12 @@ class Pulse:
             return True
         return now - sent_at > timedelta(seconds=_RESEND_S)
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self.beat()
-            except OperationalError as error:
-                logger.warning("the canary could not be sent: %s", error)
-            except Exception:
-                # the edge of a thread: the next beat is the remedy
-                logger.exception("the pulse missed a beat")
-            finally:
-                close_old_connections()
-            if self._stopping.wait(BEAT_S):
-                break
-        connection.close()
+    def do_round(self) -> None:
+        """Send what is due; a queue that cannot be reached is tried again."""
+        try:
+            self.beat()
+        except OperationalError as error:
+            logger.warning("the canary could not be sent: %s", error)
+        except Exception:
+            # the edge of a thread: the next beat is the remedy
+            logger.exception("the pulse missed a beat")

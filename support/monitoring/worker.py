@@ -5,11 +5,12 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutdown
 from celery.worker import state
 
+from support.chat.worker_thread import WorkerThread
 from support.monitoring import metrics
 from support.monitoring.engines import EngineReporter
 from support.monitoring.pulse import Pulse
 
-_threads: list[Pulse | EngineReporter] = []
+_threads: list[WorkerThread] = []
 
 
 @worker_ready.connect
