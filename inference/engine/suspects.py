@@ -5,7 +5,8 @@ only those: what was written for a while is less likely to be the cause. From th
 try on they run one at a time (host.py), so a second death has one culprit. A death
 from outside, as by `kill -9` or for want of memory on the machine, sets nobody apart:
 then those that were beside each other stay so, and only one that was hit twice while no
-other such was there is blamed.
+other such was there is blamed. A suspect that wrote on past the place of its last death
+may have others beside it; what comes then is blamed on one that is not so far.
 """
 
 import hashlib
@@ -73,7 +74,7 @@ class Suspects:
 
         None, and nothing is noted, if there is no such or more than one.
         """
-        again = {one.fingerprint for one in involved} & self._suspects.keys()
+        again = {one.fingerprint for one in self._find_again(involved)}
         if len(again) != 1:
             return None
         culprit = again.pop()
@@ -83,7 +84,7 @@ class Suspects:
 
     def note_death(self, involved: Sequence[Involved], is_from_outside: bool) -> None:
         """Count a death for all who may be its cause; nobody was convicted of it."""
-        again = [one for one in involved if one.fingerprint in self._suspects]
+        again = self._find_again(involved)
         reading = [one for one in involved if one.is_reading]
         for one in again or reading or involved:
             known = self._suspects.get(one.fingerprint, Suspect())
@@ -94,6 +95,16 @@ class Suspects:
                 num_shown=max(known.num_shown, one.num_shown),
             )
             _remember(self._suspects, one.fingerprint, changed)
+
+    def _find_again(self, involved: Iterable[Involved]) -> list[Involved]:
+        """Return the suspects among them; those past their place only if all are."""
+        known = [one for one in involved if one.fingerprint in self._suspects]
+        not_past = [
+            one
+            for one in known
+            if one.num_shown <= self._suspects[one.fingerprint].num_shown
+        ]
+        return not_past or known
 
     def acquit(self, fingerprint: str) -> None:
         """Forget what is held against a request: it was answered."""

@@ -12,39 +12,19 @@ import pytest
 
 from inference.engine.config import HostPolicy
 from inference.engine.host import HostState
-from inference.engine.wire import Finished, Text
+from inference.engine.wire import Text
 from inference.errors import (
     BackendError,
     Overloaded,
     PromptTooLong,
     Unavailable,
 )
-from inference.types import ChatMessage, CompletionRequest, FinishReason
+from inference.types import FinishReason
 from tests.inference.conftest import wait_until
+from tests.inference.engine.asking import ask, finish, start_talking
 from tests.inference.toy_models import GgufFile, embedder
 
 ENDED = {FinishReason.STOP, FinishReason.LENGTH}
-
-
-def ask(question="Where is my tent?", max_tokens=20, **options):
-    return CompletionRequest((ChatMessage("user", question),), max_tokens, **options)
-
-
-def endless(number=1):
-    question = f"Tell me everything, and that {number} times."
-    return ask(question, max_tokens=1500, temperature=2.0, seed=number)
-
-
-def finish(ticket):
-    while not isinstance(event := ticket.take(), Finished):
-        pass
-    return event.completion
-
-
-def start_talking(host, number=1):
-    ticket = host.submit(endless(number))
-    assert isinstance(ticket.take(), Text)
-    return ticket
 
 
 def wait_until_broken(host):

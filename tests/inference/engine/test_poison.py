@@ -11,47 +11,24 @@ import pytest
 from inference.backends.llama_cpp import LlamaCppBackend
 from inference.backends.scripted import ScriptedBackend
 from inference.engine.config import EngineConfig
-from inference.engine.wire import Finished, Text
 from inference.errors import BackendError, Interrupted, NoBackendLeft, Poisonous
 from inference.routing.router import Router
 from inference.types import (
     CancelToken,
-    ChatMessage,
-    CompletionRequest,
     Deadlines,
     FinishReason,
     Routed,
 )
 from tests.inference.conftest import QUICK, wait_until
+from tests.inference.engine.asking import ask, endless, finish, start_talking
 
 DEADLY = replace(QUICK, module="tests.inference.engine.deadly_child")
-
-
-def ask(question="Where is my tent?", max_tokens=30, **options):
-    return CompletionRequest((ChatMessage("user", question),), max_tokens, **options)
-
-
-def endless(number=1):
-    question = f"Tell me everything, and that {number} times."
-    return ask(question, max_tokens=1500, temperature=2.0, seed=number)
-
-
-def finish(ticket):
-    while not isinstance(event := ticket.take(), Finished):
-        pass
-    return event.completion
 
 
 def fail(ticket):
     with pytest.raises(BackendError) as caught:
         finish(ticket)
     return caught.value
-
-
-def start_talking(host, request=None):
-    ticket = host.submit(request or endless())
-    assert isinstance(ticket.take(), Text)
-    return ticket
 
 
 def die_once(host, request):

@@ -62,6 +62,19 @@ def test_past_the_fatal_place_it_is_like_any_other():
     assert not suspects.is_apart("a", num_shown=11)
 
 
+def test_a_suspect_past_its_place_does_not_cover_the_culprit_that_came_beside_it():
+    suspects = Suspects()
+    die(suspects, Involved("good", is_reading=True), Involved("bad", is_reading=True))
+    beside = Involved("good", num_shown=11)
+    assert die(suspects, Involved("bad", is_reading=True), beside) == "bad"
+
+
+def test_one_that_dies_later_each_time_is_convicted_all_the_same():
+    suspects = Suspects()
+    die(suspects, *writing("a"))
+    assert die(suspects, Involved("a", num_shown=25)) == "a"
+
+
 def test_an_engine_that_died_idle_blames_nobody():
     suspects = Suspects()
     assert die(suspects) is None
