@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
@@ -170,14 +171,19 @@ class FinishReason(StrEnum):
 class Usage:
     """Tokens of one call.
 
-    `cached_tokens` are part of `prompt_tokens`, and `reasoning_tokens`, which the
-    model thought and nobody reads, of `completion_tokens`.
+    `cached_tokens`, which were read from a cache, and `cache_write_tokens`, which were
+    written into it at a price of their own, are parts of `prompt_tokens`;
+    `reasoning_tokens`, which the model thought and nobody reads, of
+    `completion_tokens`. `is_estimated` says that the backend did not count: the numbers
+    are ours, from the texts.
     """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +191,13 @@ class EngineTimings:
     """What only our own engine can see of a call.
 
     `waiting_ms` is the time before the first token of the prompt was computed;
-    `itl_ms` the median gap between two tokens, None with fewer than two.
+    `itl_ms` the median gap between two tokens, None with fewer than two; `busy_ms`
+    this call's share of the engine's computing, by tokens of each step.
     """
 
     waiting_ms: int
     itl_ms: int | None
+    busy_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +205,15 @@ class Completion:
     """How a call to a backend ended, the last item of its stream.
 
     `usage` is None where the backend did not say. `model` is the name the backend
-    answers under, which may be more exact than the one it was asked for.
+    answers under, which may be more exact than the one it was asked for. `request_id`
+    is what the provider calls the call, for questions to its support.
     """
 
     finish_reason: FinishReason
     usage: Usage | None
     model: str
     engine: EngineTimings | None = None
+    request_id: str = ""
 
 
 class DeadlineKind(StrEnum):
@@ -261,6 +271,8 @@ class AttemptReport:
     `error` is the name of the class in `inference.errors` and `error_detail` its
     message, both empty unless the outcome is `failed`. `ttft_ms` is None when no
     text came. `num_deltas` tells whether a failure came before the first delta.
+    `cost_usd` is what the provider bills, None where no price is known, and
+    `hardware_usd` the share of our own hardware's cost, None where that is not known.
     """
 
     backend: str
@@ -276,6 +288,9 @@ class AttemptReport:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     engine: EngineTimings | None = None
+    request_id: str = ""
+    cost_usd: Decimal | None = None
+    hardware_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

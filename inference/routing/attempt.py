@@ -104,6 +104,7 @@ class Attempt:
             finish_reason=completion.finish_reason if completion else None,
             usage=completion.usage if completion else None,
             engine=completion.engine if completion else None,
+            request_id=completion.request_id if completion else "",
         )
 
     @property

@@ -55,10 +55,14 @@ class Ledger:
             prompt_tokens=usage.prompt_tokens if usage else None,
             completion_tokens=usage.completion_tokens if usage else None,
             cached_tokens=usage.cached_tokens if usage else None,
+            cache_write_tokens=usage.cache_write_tokens if usage else None,
+            reasoning_tokens=usage.reasoning_tokens if usage else None,
+            is_usage_estimated=bool(usage and usage.is_estimated),
             cost_usd=registry.price(report),
             ttft_ms=report.ttft_ms,
             itl_ms=report.engine.itl_ms if report.engine else None,
             duration_ms=report.duration_ms,
+            request_id=report.request_id[:200],
             finished_at=timezone.now(),
         )
         if is_closed:

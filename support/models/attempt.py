@@ -19,7 +19,9 @@ class AttemptOutcome(models.TextChoices):
 class Attempt(models.Model):
     """One call to one backend for one turn: written before it, closed once after it.
 
-    `cost_usd` NULL means unpriced, which is not the same as free. Times are
+    `cost_usd` is what the provider bills; NULL means unpriced, which is not the same as
+    free. `hardware_usd` is the share of our own hardware's hour that the call kept
+    busy, NULL where no such cost is known. Both are fixed when the call ends. Times are
     milliseconds; `queue_ms` is from the commit of the question to this call.
     """
 
@@ -29,6 +31,11 @@ class Attempt(models.Model):
         help_text="The attempt of the turn that made the call."
     )
     backend = models.CharField(max_length=100)
+    host = models.CharField(
+        max_length=253, blank=True, help_text="Where it was computed; empty means here."
+    )
+    region = models.CharField(max_length=50, blank=True)
+    left_house = models.BooleanField(default=False)
     model = models.CharField(max_length=200, blank=True)
     outcome = models.CharField(
         max_length=10, choices=AttemptOutcome.choices, default=AttemptOutcome.RUNNING
@@ -39,8 +46,19 @@ class Attempt(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     cached_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cache_write_tokens = models.PositiveIntegerField(null=True, blank=True)
+    reasoning_tokens = models.PositiveIntegerField(null=True, blank=True)
+    is_usage_estimated = models.BooleanField(
+        default=False, help_text="The backend did not say; counted from the texts."
+    )
     cost_usd = models.DecimalField(
         max_digits=14, decimal_places=8, null=True, blank=True
+    )
+    hardware_usd = models.DecimalField(
+        max_digits=14, decimal_places=8, null=True, blank=True
+    )
+    request_id = models.CharField(
+        max_length=200, blank=True, help_text="What the provider calls this call."
     )
     queue_ms = models.PositiveIntegerField()
     ttft_ms = models.PositiveIntegerField(null=True, blank=True)

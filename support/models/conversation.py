@@ -34,6 +34,19 @@ class Conversation(models.Model):
         default=ConversationStatus.BOT,
     )
     last_seq = models.PositiveIntegerField(default=0)
+    backend = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="The backend that its replies stay with; empty before the first.",
+    )
+    is_private = models.BooleanField(
+        "private",
+        default=False,
+        help_text="Its text is never sent out of the house.",
+    )
+    is_synthetic = models.BooleanField(
+        default=False, help_text="Made by a fire drill; nobody is there."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     waiting_since = models.DateTimeField(null=True, blank=True)

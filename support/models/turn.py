@@ -77,6 +77,11 @@ class Turn(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     failure = models.CharField(max_length=200, blank=True)
+    trace = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Why which backend was asked, in sentences, in their order.",
+    )
 
     class Meta:
         indexes = [

@@ -1,12 +1,10 @@
-"""The operator's choice of backends, and what they cost."""
+"""The operator's choice of backends."""
 
 from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q
-from django.utils import timezone
 
 from inference.fields import EncryptedTextField
 from inference.types import Deadlines
@@ -16,8 +14,15 @@ class BackendKind(models.TextChoices):
     """The APIs that there is code for; registry.py names the code."""
 
     LLAMA_CPP = "llama_cpp", "llama.cpp, in this installation"
+    OPENAI = "openai", "OpenAI"
+    ANTHROPIC = "anthropic", "Anthropic"
+    GEMINI = "gemini", "Google Gemini"
     OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible API"
     SCRIPTED = "scripted", "scripted (for tests and drills)"
+
+
+# they run in our own processes
+_KINDS_HERE = {BackendKind.LLAMA_CPP, BackendKind.SCRIPTED}
 
 
 class Queue(models.TextChoices):
@@ -60,13 +65,43 @@ class Backend(models.Model):
         "temperature, top_p, top_k, min_p, repetition_penalty, repetition_window, "
         "seed. Scripted: scripts.",
     )
+    is_in_house = models.BooleanField(
+        "runs in our house",
+        default=False,
+        help_text="What visitors write may be sent there though it is private: a "
+        "server of your own. Models in this installation always are.",
+    )
+    region = models.CharField(
+        max_length=50,
+        blank=True,
+        help_text="Where it computes, in your words, such as EU; stored with replies.",
+    )
     is_enabled = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=10)
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        help_text="Backends at the same position share new conversations by weight.",
+    )
+    connect_s = models.FloatField(
+        "connect (s)", default=3.0, validators=[MinValueValidator(0.1)]
+    )
     first_token_s = models.FloatField(
         "first token (s)", default=15.0, validators=[MinValueValidator(0.1)]
     )
     gap_s = models.FloatField(
         "gap between deltas (s)", default=15.0, validators=[MinValueValidator(0.1)]
+    )
+    target_ttft_s = models.FloatField(
+        "target for the first token (s)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text="While it is foreseen to come later, replies go to the next backend. "
+        "Empty: they wait.",
+    )
+    max_requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    max_tokens_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of prompts and replies together."
     )
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -82,91 +117,25 @@ class Backend(models.Model):
         is_local = self.kind == BackendKind.LLAMA_CPP
         return Queue.LOCAL if is_local else Queue.CLOUD
 
+    @property
+    def leaves_house(self) -> bool:
+        """Return whether a call brings what visitors write out of our house."""
+        return self.kind not in _KINDS_HERE and not self.is_in_house
+
     def clean(self) -> None:
         """Raise ValidationError if the options are not an object."""
         if not isinstance(self.options, Mapping):
             raise ValidationError({"options": "Write a JSON object, such as {}."})
 
 
-class Price(models.Model):
-    """What an operator knows tokens to cost; goes before the prices that ship with us.
-
-    A row counts for one backend, one model, or one model on one backend, from
-    `valid_from` on. Of the rows that fit a call, one for its backend goes before one
-    for any, then one for its model, then the newest.
-    """
-
-    backend = models.ForeignKey(
-        Backend,
-        on_delete=models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="prices",
-        help_text="Empty means every backend that runs the model.",
-    )
-    model = models.CharField(
-        max_length=200,
-        blank=True,
-        help_text="As the backend or its API names it. Empty means every model of the "
-        "backend.",
-    )
-    input_usd_per_mtok = models.DecimalField(
-        "input, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
-        validators=[MinValueValidator(0)],
-    )
-    cached_input_usd_per_mtok = models.DecimalField(
-        "cached input, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        help_text="Empty means the same as other input.",
-    )
-    output_usd_per_mtok = models.DecimalField(
-        "output, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
-        validators=[MinValueValidator(0)],
-    )
-    valid_from = models.DateTimeField(
-        default=timezone.now,
-        help_text="Calls that began earlier keep their cost. A new price is a new row.",
-    )
-
-    class Meta:
-        ordering = ["-valid_from"]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(backend__isnull=False) | ~Q(model=""),
-                name="price_of_something",
-                violation_error_message="Choose a backend, name a model, or both.",
-            ),
-            models.CheckConstraint(
-                condition=Q(input_usd_per_mtok__gte=0)
-                & Q(output_usd_per_mtok__gte=0)
-                & (
-                    Q(cached_input_usd_per_mtok__isnull=True)
-                    | Q(cached_input_usd_per_mtok__gte=0)
-                ),
-                name="price_not_negative",
-            ),
-            models.UniqueConstraint(
-                fields=["backend", "model", "valid_from"], name="price_once_a_time"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return " on ".join(filter(None, [self.model, str(self.backend or "")]))
-
-
 def build_deadlines(rows: Iterable[Backend], total_s: float) -> dict[str, Deadlines]:
     """Return the deadlines of a request to `rows`, by the name of the backend."""
     return {
         row.name: Deadlines(
-            first_token_s=row.first_token_s, gap_s=row.gap_s, total_s=total_s
+            connect_s=row.connect_s,
+            first_token_s=row.first_token_s,
+            gap_s=row.gap_s,
+            total_s=total_s,
         )
         for row in rows
     }
