@@ -15,6 +15,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatbot.settings import _read_networks
+from inference import registry
 from inference.types import AttemptOutcome, AttemptReport, AttemptStarted, Usage
 from support.chat.ledger import Ledger
 from support.models import Conversation, ConversationStatus, QueuePulse, Turn
@@ -57,9 +58,8 @@ def close_call(turn: Turn, backend: str = "m1", **values) -> None:
         "outcome": AttemptOutcome.COMPLETED, "duration_ms": 1500, "ttft_ms": 300,
         "usage": Usage(prompt_tokens=400, completion_tokens=25, cached_tokens=0),
     } | values  # fmt: skip
-    ledger.close(
-        AttemptReport(backend, "m", number, started_at=timezone.now(), **measured)
-    )
+    report = AttemptReport(backend, "m", number, started_at=timezone.now(), **measured)
+    ledger.close(registry.bill(report))
 
 
 def test_a_call_is_counted_under_the_names_of_the_conventions(scrape):
@@ -229,6 +229,6 @@ def test_processes_that_share_a_folder_are_added_up(tmp_path):
 
 
 def test_cost_is_what_the_ledger_says(scrape, monkeypatch):
-    monkeypatch.setattr("support.chat.ledger.registry.price", lambda _: Decimal("0.5"))
+    monkeypatch.setattr("inference.registry.price", lambda _: Decimal("0.5"))
     close_call(make_turn(), "paid")
     assert scrape()["chat_cost_usd_total", "paid"] == 0.5
