@@ -8,18 +8,19 @@ nothing, loads no model.
 import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import cast
 
 from django.conf import settings
-from django.db.models import Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 
+from inference.admission import build_gates
 from inference.backends.base import Backend, BackendSettings
 from inference.engine_stats import EngineStats
+from inference.hourly import build_share
 from inference.models import Backend as BackendRow
-from inference.models import BackendKind, Queue, build_deadlines
+from inference.models import BackendKind, Budget, Queue, build_deadlines
 from inference.pricing import build_cost
 from inference.routing.router import OnAttempt, Router
 from inference.types import (
@@ -67,7 +68,9 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._built: dict[str, _Built] = {}
+        self._rows: dict[str, BackendRow] = {}
         self.router = Router()
+        self.gates = build_gates(self.read_row)
         # false in a worker for APIs alone, which must not need a model's memory
         self.loads_models = True
         self._openings: tuple[tuple[ChatMessage, ...], ...] = ()
@@ -78,7 +81,8 @@ class Registry:
         A row that no backend can be made from is logged and left out.
         """
         with self._lock:
-            names = {row.name for row in rows}
+            self._rows = {row.name: row for row in rows}
+            names = set(self._rows)
             closing = [
                 self._built.pop(name) for name in list(self._built) if name not in names
             ]
@@ -94,6 +98,11 @@ class Registry:
             self.router.forget(built.row.name)
             built.backend.close()
         return backends
+
+    def read_row(self, name: str) -> BackendRow | None:
+        """Return a backend's row as it was last used. No query unless it never was."""
+        row = self._rows.get(name)
+        return BackendRow.objects.filter(name=name).first() if row is None else row
 
     def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
         """Tell all backends, also those to come, how conversations begin."""
@@ -156,12 +165,24 @@ def route(
     names = {row.name for row in rows if only in (None, row.queue)}
     backends = [backend for backend in registry.use(rows) if backend.name in names]
     deadlines = build_deadlines(rows, total_s)
-    return registry.router.route(request, backends, deadlines, cancel, on_attempt)
+    return registry.router.route(
+        request,
+        backends,
+        deadlines,
+        cancel,
+        lambda report: on_attempt(bill(report)),
+    )
 
 
 def _read_usable() -> list[BackendRow]:
-    """Return the enabled rows that this process makes backends of. One query."""
-    rows = BackendRow.objects.filter(is_enabled=True)
+    """Return the enabled rows that this process makes backends of. One query.
+
+    Each says by `has_budget` whether a budget counts for it, for the gate.
+    """
+    budgets = Budget.objects.filter(Q(backend=OuterRef("pk")) | Q(backend=None))
+    rows = BackendRow.objects.filter(is_enabled=True).annotate(
+        has_budget=Exists(budgets)
+    )
     return [row for row in rows if registry.loads_models or row.queue == Queue.CLOUD]
 
 
@@ -195,19 +216,25 @@ def queue_of(kind: str | None) -> Queue:
     return Queue.LOCAL if kind is None else BackendRow(kind=kind).queue
 
 
-def price(report: AttemptReport) -> Decimal | None:
-    """Return what a call cost in US dollars, None if that is not known.
+def bill(report: AttemptReport) -> AttemptReport:
+    """Return the report of a call with what it cost, which is fixed by that.
 
-    Two queries: the backend's row, by name, and the operator's price. Never raises: a
+    None where no price is known. Two queries: the backend's row, by name, and the
+    operator's price; a third for the hour of an engine of our own. Never raises: a
     cost that cannot be worked out is logged and unknown, as the call's other
     measurements must not be lost with it.
     """
     try:
         row = BackendRow.objects.filter(name=report.backend).defer("key").first()
-        return build_cost(report, row)
+        cost_usd = build_cost(report, row)
+        hardware_usd = None
+        if row is not None and report.engine is not None:
+            busy_ms = report.engine.busy_ms
+            hardware_usd = build_share(busy_ms, row, report.started_at)
     except Exception:  # a price list of others', and a ledger that must be written
         logger.exception("backend=%s model=%s unpriced", report.backend, report.model)
-        return None
+        return replace(report, cost_usd=None, hardware_usd=None)
+    return replace(report, cost_usd=cost_usd, hardware_usd=hardware_usd)
 
 
 def warm_up(openings: Sequence[tuple[ChatMessage, ...]] = ()) -> None:

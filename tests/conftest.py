@@ -5,6 +5,7 @@ from django.db import connection
 from hypothesis import HealthCheck, settings
 
 from inference import registry
+from inference.ceilings import open_shared_counts
 from support.chat import rate_limits
 from support.chat.reply_buffer import reply_buffer
 from tests.inference.backends.openai_stand_in import OpenAIStandIn
@@ -42,6 +43,7 @@ def _fresh_process_state():
     reply_buffer.clear()
     rate_limits._process_limiter.cache_clear()
     rate_limits._shared_limiter.cache_clear()
+    open_shared_counts.cache_clear()
 
 
 @pytest.fixture

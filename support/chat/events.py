@@ -16,7 +16,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 
-from support.chat.redis_link import RedisGone, link_to
+from inference.redis_link import RedisGone, link_to
 from support.chat.rendering import render_html
 from support.models import Message, Role, Turn, TurnState
 

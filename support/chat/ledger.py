@@ -4,7 +4,6 @@ from django.db.models import Max
 from django.dispatch import Signal
 from django.utils import timezone
 
-from inference import registry
 from inference.types import AttemptReport, AttemptStarted
 from support.models import Attempt, AttemptOutcome, Turn
 
@@ -36,9 +35,10 @@ class Ledger:
         )
 
     def close(self, report: AttemptReport) -> None:
-        """Complete the row with what the call took and cost. Four queries.
+        """Complete the row with what the call took and cost. Two queries.
 
-        The cost stays NULL where no price is known. Sends `call_closed`.
+        The costs are those of the report, which is billed; NULL where no price is
+        known. Sends `call_closed`.
         """
         usage = report.usage
         calls = Attempt.objects.filter(
@@ -58,7 +58,9 @@ class Ledger:
             cache_write_tokens=usage.cache_write_tokens if usage else None,
             reasoning_tokens=usage.reasoning_tokens if usage else None,
             is_usage_estimated=bool(usage and usage.is_estimated),
-            cost_usd=registry.price(report),
+            cost_usd=report.cost_usd,
+            hardware_usd=report.hardware_usd,
+            busy_ms=report.engine.busy_ms if report.engine else None,
             ttft_ms=report.ttft_ms,
             itl_ms=report.engine.itl_ms if report.engine else None,
             duration_ms=report.duration_ms,

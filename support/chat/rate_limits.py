@@ -13,7 +13,7 @@ from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
 
-from support.chat.redis_link import RedisGone, link_to
+from inference.redis_link import RedisGone, link_to
 
 
 class RateLimited(Exception):  # noqa: N818 - says what happened

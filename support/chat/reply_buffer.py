@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from redis.commands.core import Script
 
-from support.chat.redis_link import RedisGone, RedisLink, link_to
+from inference.redis_link import RedisGone, RedisLink, link_to
 from support.models import Turn
 
 _MAX_REPLIES = 10_000

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from support.chat.redis_link import RedisGone, RedisLink, link_to
+from inference.redis_link import RedisGone, RedisLink, link_to
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from inference import registry
 from inference.models import Backend, BackendKind, Price
 from inference.types import AttemptOutcome, AttemptReport, AttemptStarted, Usage
 from support.chat.ledger import Ledger
@@ -20,7 +21,8 @@ def book(backend: Backend, usage: Usage | None = None) -> Attempt:
     model = backend.model or "script"
     ledger.open(AttemptStarted(backend.name, model, 1))
     done, now = AttemptOutcome.COMPLETED, datetime.now(UTC)
-    ledger.close(AttemptReport(backend.name, model, 1, done, now, 900, usage=usage))
+    report = AttemptReport(backend.name, model, 1, done, now, 900, usage=usage)
+    ledger.close(registry.bill(report))
     return Attempt.objects.get()
 
 
@@ -71,11 +73,17 @@ def test_a_cost_that_cannot_be_worked_out_loses_nothing_else():
     assert (attempt.prompt_tokens, attempt.cost_usd) == (10, None)
 
 
-def test_closing_takes_four_queries_and_one_of_the_metrics(django_assert_num_queries):
+def test_an_estimate_is_marked(admin_client):
+    attempt = book(make_cloud(), Usage(1000, 100, cached_tokens=400, is_estimated=True))
+    assert attempt.is_usage_estimated
+    assert "<p>$0.00018 (estimated)</p>" in read_page(admin_client, attempt)
+
+
+def test_closing_takes_two_queries_and_one_of_the_metrics(django_assert_num_queries):
     metrics.watch_calls()
     backend = make_backend()
     ledger = Ledger(make_turn())
     ledger.open(AttemptStarted(backend.name, "script", 1))
     done, now = AttemptOutcome.COMPLETED, datetime.now(UTC)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(3):
         ledger.close(AttemptReport(backend.name, "script", 1, done, now, 900))

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from support.chat.redis_link import RedisLink
+from inference.redis_link import RedisLink
 from support.chat.reply_buffer import (
     BufferedText,
     MemoryReplyBuffer,

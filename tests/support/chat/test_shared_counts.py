@@ -6,8 +6,8 @@ import time
 import pytest
 from django.test import override_settings
 
+from inference.redis_link import RedisGone, RedisLink
 from support.chat import rate_limits, sockets
-from support.chat.redis_link import RedisGone, RedisLink
 from support.chat.sockets import ProcessSocketCount, SharedSocketCount
 from tests.ports import free_port
 
