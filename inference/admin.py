@@ -1,4 +1,4 @@
-"""The operator's pages of backends and prices."""
+"""The operator's pages of backends; those of money are in admin_money.py."""
 
 from contextlib import suppress
 from typing import Any
@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
+from inference import admin_money  # noqa: F401 - registers its pages
 from inference.fields import UnreadableSecret
-from inference.models import Backend, Price
+from inference.models import Backend
 from inference.registry import check_backend, describe_need
 
 
@@ -140,16 +141,3 @@ class BackendAdmin(admin.ModelAdmin):
             return "set" if row.key else "none"
         except UnreadableSecret:
             return "cannot be read: enter it again, or bring back the old setting"
-
-
-@admin.register(Price)
-class PriceAdmin(admin.ModelAdmin):
-    """What tokens cost where the operator knows better than the published lists."""
-
-    list_display = [
-        "__str__", "input_usd_per_mtok", "cached_input_usd_per_mtok",
-        "output_usd_per_mtok", "valid_from",
-    ]  # fmt: skip
-    list_select_related = ["backend"]
-    list_filter = ["backend"]
-    search_fields = ["model", "backend__name"]

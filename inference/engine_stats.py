@@ -16,7 +16,7 @@ class EngineStats:
     `last_step_s` and `mean_step_s` are of those that ended, the mean over the last
     fifty or so. A prompt's token takes `prompt_token_s` while no reply is written and
     `beside_token_s` while some are; 0 is not known yet. `tokens_per_s` are those
-    written in the last second.
+    written in the last second. `busy_s` is the time of all its steps.
 
     `own_bytes` is the process' own memory (engine/memory.py), 0 where that is not
     known. `cache_bytes` of it are keys and values; those of `num_parked_tokens`, which
@@ -46,6 +46,7 @@ class EngineStats:
     tokens_per_s: float = 0.0
     own_bytes: int = 0
     cache_bytes: int = 0
+    busy_s: float = 0.0
 
     @property
     def cache_hit_rate(self) -> float | None:

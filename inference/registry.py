@@ -9,17 +9,19 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from importlib import import_module
 from typing import cast
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
 
+from inference.admission import build_gates
 from inference.backends.base import Backend, BackendSettings
 from inference.candidates import build_candidate, version_of
 from inference.engine_stats import EngineStats
+from inference.hourly import build_share
 from inference.models import Backend as BackendRow
-from inference.models import BackendKind, Queue
+from inference.models import BackendKind, Budget, Queue
 from inference.pricing import build_cost
 from inference.routing.breakers import Standing
 from inference.routing.order import Rules
@@ -76,6 +78,8 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._built: dict[str, _Built] = {}
+        self._rows: dict[str, BackendRow] = {}
+        self.gates = build_gates(self.read_row)
         self._openings: tuple[tuple[ChatMessage, ...], ...] = ()
         self._last_request: CompletionRequest | None = None
         # which jobs this worker takes; one without `local` loads no model
@@ -98,7 +102,8 @@ class Registry:
         A row that no backend can be made from is logged and left out.
         """
         with self._lock:
-            names = {row.name for row in rows}
+            self._rows = {row.name: row for row in rows}
+            names = set(self._rows)
             closing = [
                 self._built.pop(name) for name in list(self._built) if name not in names
             ]
@@ -150,6 +155,11 @@ class Registry:
                 spills[name] = self.router.spills.look(name, foreseen_s, target_s)
         return spills
 
+    def read_row(self, name: str) -> BackendRow | None:
+        """Return a backend's row as it was last used. No query unless it never was."""
+        row = self._rows.get(name)
+        return BackendRow.objects.filter(name=name).first() if row is None else row
+
     def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
         """Tell all backends, also those to come, how conversations begin."""
         with self._lock:
@@ -198,32 +208,38 @@ def build_backend(row: BackendRow) -> Backend:
     return build(settings_of(row))
 
 
-def price(report: AttemptReport) -> Decimal | None:
-    """Return what a call cost in US dollars, None if that is not known.
+def bill(report: AttemptReport) -> AttemptReport:
+    """Return the report of a call with what it cost, which is fixed by that.
 
-    Two queries: the backend's row, by name, and the operator's price. Never raises: a
+    None where no price is known. Two queries: the backend's row, by name, and the
+    operator's price; a third for the hour of an engine of our own. Never raises: a
     cost that cannot be worked out is logged and unknown, as the call's other
     measurements must not be lost with it.
     """
     try:
         row = BackendRow.objects.filter(name=report.backend).defer("key").first()
-        return build_cost(report, row)
+        cost_usd = build_cost(report, row)
+        hardware_usd = None
+        if row is not None and report.engine is not None:
+            busy_ms = report.engine.busy_ms
+            hardware_usd = build_share(busy_ms, row, report.started_at)
     except Exception:  # a price list of others', and a ledger that must be written
         logger.exception("backend=%s model=%s unpriced", report.backend, report.model)
-        return None
-
-
-def bill(report: AttemptReport) -> AttemptReport:
-    """Return a report with what its call cost. Two queries; never raises."""
-    return replace(report, cost_usd=price(report))
+        return replace(report, cost_usd=None, hardware_usd=None)
+    return replace(report, cost_usd=cost_usd, hardware_usd=hardware_usd)
 
 
 registry = Registry()
 
 
 def read_enabled() -> list[BackendRow]:
-    """Return the enabled rows in the operator's order. One query."""
-    return list(BackendRow.objects.filter(is_enabled=True))
+    """Return the enabled rows in the operator's order. One query.
+
+    Each says by `has_budget` whether a budget counts for it, for the gate.
+    """
+    budgets = Budget.objects.filter(Q(backend=OuterRef("pk")) | Q(backend=None))
+    rows = BackendRow.objects.filter(is_enabled=True)
+    return list(rows.annotate(has_budget=Exists(budgets)))
 
 
 def find_usable(rules: Rules, rows: Sequence[BackendRow]) -> list[BackendRow]:

@@ -73,7 +73,7 @@ def _go_on(
 def _build_gate(candidates: Sequence[Candidate]) -> Gates:
     """Return what each call has to pass."""
     leaving = {one.name for one in candidates if one.leaves_house}
-    return Gates([HouseGate(leaving)])
+    return Gates([HouseGate(leaving), registry.gates])
 
 
 def _find_allowed(

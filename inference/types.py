@@ -1,6 +1,7 @@
 """The values that cross the border of `inference`: requests in, deltas and results out.
 
-A backend yields `Delta`s and ends with one `Completion`. The router yields what
+A backend yields `Delta`s, may say meanwhile what was used so far (`Usage`), and ends
+with one `Completion`. The router yields what
 a visitor may see (`Delta`, `Reset`), says which backend is called
 (`AttemptStarted`), and ends with one `Routed`.
 """
@@ -174,8 +175,8 @@ class Usage:
     `cached_tokens`, which were read from a cache, and `cache_write_tokens`, which were
     written into it at a price of their own, are parts of `prompt_tokens`;
     `reasoning_tokens`, which the model thought and nobody reads, of
-    `completion_tokens`. `is_estimated` says that the backend did not count: the numbers
-    are ours, from the texts.
+    `completion_tokens`. `is_estimated` says that the backend did not count all of it:
+    some of the numbers are ours, from the texts (routing/usage.py).
     """
 
     prompt_tokens: int
@@ -275,6 +276,7 @@ class AttemptReport:
     `error` is the name of the class in `inference.errors` and `error_detail` its
     message, both empty unless the outcome is `failed`. `ttft_ms` is None when no
     text came. `num_deltas` tells whether a failure came before the first delta.
+    `usage` is None where nothing can have been billed: the call was never accepted.
     `cost_usd` is what the provider bills, None where no price is known, and
     `hardware_usd` the share of our own hardware's cost, None where that is not known.
     """
@@ -324,7 +326,7 @@ class Routed:
 
 
 RoutedItem = AttemptStarted | Delta | Reset | Routed
-StreamItem = Delta | Completion
+StreamItem = Delta | Usage | Completion
 
 
 class CancelToken:

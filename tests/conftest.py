@@ -5,6 +5,7 @@ from django.db import connection
 from hypothesis import HealthCheck, settings
 
 from inference import registry, routes
+from inference.ceilings import open_shared_counts
 from inference.models import Queue
 from support.chat import dispatch, rate_limits
 from support.chat.reply_buffer import reply_buffer
@@ -45,6 +46,7 @@ def _fresh_process_state():
     reply_buffer.clear()
     rate_limits._process_limiter.cache_clear()
     rate_limits._shared_limiter.cache_clear()
+    open_shared_counts.cache_clear()
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 A backend is one model behind one API. Its `stream` is a generator that
 
 1. yields `Delta`s whose text is not empty, in order, as they arrive;
-2. ends with exactly one `Completion`: why it ended and what it used;
+2. ends with exactly one `Completion`: why it ended and what it used. Before that it
+   may yield a `Usage` whenever the provider says what it has counted so far: the last
+   one is what a call costs whose end never comes;
 3. raises `BackendError` and nothing else: foreign exceptions are translated inside,
    with `raise ... from`;
 4. looks at `cancel` between deltas and while it waits. A cancelled stream ends soon

@@ -2,11 +2,13 @@
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from inference.engine.black_box import BlackBox
+from inference.engine.busy_times import BusyTimes
 from inference.engine.config import EngineConfig
 from inference.engine.kv_cache import KvCache
 from inference.engine.reply import Reply, ReplyBuilder
@@ -51,6 +53,7 @@ class _Job:
     first_step_s: float | None = None
     token_times_s: list[float] = field(default_factory=list)
     lookup: PromptLookup = field(default_factory=PromptLookup)
+    busy_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ class Engine:
         self._step_keys: frozenset[str] = frozenset()
         self._step_started_s: float | None = None
         self._step_times = StepTimes()
+        self._busy_times = BusyTimes()
         self._totals = _Totals()
 
     @property
@@ -139,6 +143,7 @@ class Engine:
     def step(self) -> list[Event]:
         """Run one decode call; return the text that came of it, and what ended."""
         events = self._end_cancelled()
+        self._busy_times.begin(self._clock())
         drafts = self._draft()
         step = self._scheduler.next_step(
             {key: draft.tokens for key, draft in drafts.items()}
@@ -149,6 +154,7 @@ class Engine:
                     self._note(writing=[chunk.sequence.key])
                     events += self._take_tokens(chunk, number, drafts)
         self._note()
+        self._busy_times.end(self._clock())
         self._step_started_s = None
         return events
 
@@ -174,6 +180,7 @@ class Engine:
             mean_step_s=self._step_times.mean.value,
             prompt_token_s=self._step_times.prompt_token_s,
             beside_token_s=self._step_times.beside_token_s,
+            busy_s=self._busy_times.total_s,
         )
 
     def _note(self, reading: Iterable[str] = (), writing: Iterable[str] = ()) -> None:
@@ -200,6 +207,7 @@ class Engine:
         self._note([chunk.sequence.key for chunk in reading], writing)
         self._step_keys = frozenset(chunk.sequence.key for chunk in step.chunks)
         outcome = self._runner.compute(step)
+        self._busy_times.divide(self._clock(), _count_tokens(step))
         self._step_keys = frozenset()
         if outcome is Outcome.COMPUTED:
             self._scheduler.complete(step)
@@ -323,6 +331,7 @@ class Engine:
     def _drop(self, job: _Job) -> None:
         """Forget a request that is over, and free what it held."""
         del self._jobs[job.sequence.key]
+        job.busy_ms = self._busy_times.close(job.sequence.key)
         self._scheduler.finish(job.sequence)
         job.reply.close()
 
@@ -333,7 +342,16 @@ class Engine:
         return EngineTimings(
             waiting_ms=round((started_s - job.arrived_s) * 1000),
             itl_ms=round(statistics.median(gaps) * 1000) if gaps else None,
+            busy_ms=job.busy_ms,
         )
+
+
+def _count_tokens(step: Step) -> Mapping[str, int]:
+    """Return how many tokens a step computes for each request."""
+    tokens: Counter[str] = Counter()
+    for chunk in step.chunks:
+        tokens[chunk.sequence.key] += len(chunk.tokens)
+    return tokens
 
 
 def _build_cache(runner: Runner, config: EngineConfig) -> KvCache | StateCache:

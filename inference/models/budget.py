@@ -21,7 +21,8 @@ class Budget(models.Model):
     """How much the calls to a backend may cost in a day or a month.
 
     Past `alert_percent` staff are told, at the limit the backend is left out. A budget
-    of every visitor counts what each of them costs by itself.
+    of every visitor counts what each of them costs by itself. `alerted_for` and
+    `spent_for` are the first days of the periods for which staff were told.
     """
 
     backend = models.ForeignKey(
@@ -35,18 +36,27 @@ class Budget(models.Model):
     period = models.CharField(
         max_length=5, choices=BudgetPeriod.choices, default=BudgetPeriod.DAY
     )
-    is_per_visitor = models.BooleanField("for each visitor", default=False)
+    is_per_visitor = models.BooleanField(
+        "for each visitor",
+        default=False,
+        help_text="Each visitor may cost so much, instead of all together.",
+    )
     limit_usd = models.DecimalField(
         "limit, $",
         max_digits=14,
         decimal_places=8,
         validators=[MinValueValidator(Decimal("0.00000001"))],
+        help_text="A call that may cost more than is left is not made: the next "
+        "backend is asked.",
     )
     alert_percent = models.PositiveSmallIntegerField(
         "alert at, %",
         default=80,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Staff are told once a day or month, and calls go on.",
     )
+    alerted_for = models.DateField(null=True, blank=True, editable=False)
+    spent_for = models.DateField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [
@@ -69,15 +79,13 @@ class Budget(models.Model):
 class Spend(models.Model):
     """What the calls to a backend cost on one day, those of one visitor or of all.
 
-    `visitor` is an opaque word, empty for the sum over all. `usd` is booked,
-    `reserved_usd` what calls in flight may cost at most.
+    `visitor` is an opaque word, empty for the sum over all.
     """
 
     backend = models.CharField(max_length=100)
     day = models.DateField()
     visitor = models.CharField(max_length=64, blank=True)
     usd = models.DecimalField(max_digits=16, decimal_places=8, default=0)
-    reserved_usd = models.DecimalField(max_digits=16, decimal_places=8, default=0)
 
     class Meta:
         constraints = [

@@ -1,5 +1,7 @@
 """What backends cost: tokens of a call, hours of a machine."""
 
+from decimal import Decimal
+
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -12,8 +14,8 @@ class Price(models.Model):
     """What an operator knows tokens to cost; goes before the prices that ship with us.
 
     A row counts for one backend, one model, or one model on one backend, from
-    `valid_from` on. Of the rows that fit a call, one for its backend goes before one
-    for any, then one for its model, then the newest.
+    `valid_from` on and before `valid_to`. Of the rows that fit a call, one for its
+    backend goes before one for any, then one for its model, then the newest.
     """
 
     backend = models.ForeignKey(
@@ -98,6 +100,17 @@ class Price(models.Model):
                 name="price_not_negative",
             ),
             models.CheckConstraint(
+                condition=(
+                    Q(cache_write_usd_per_mtok__isnull=True)
+                    | Q(cache_write_usd_per_mtok__gte=0)
+                )
+                & (
+                    Q(reasoning_usd_per_mtok__isnull=True)
+                    | Q(reasoning_usd_per_mtok__gte=0)
+                ),
+                name="price_parts_not_negative",
+            ),
+            models.CheckConstraint(
                 condition=Q(valid_to__isnull=True) | Q(valid_to__gt=F("valid_from")),
                 name="price_ends_after_it_began",
                 violation_error_message="A price must end after it begins.",
@@ -112,7 +125,7 @@ class Price(models.Model):
 
 
 class HourlyCost(models.Model):
-    """What it costs for an hour to have a model ready on one's own hardware.
+    """What it costs for an hour to have a model ready on machines of one's own.
 
     The row with the newest `valid_from` counts until the next one.
     """
@@ -125,7 +138,7 @@ class HourlyCost(models.Model):
         max_digits=12,
         decimal_places=6,
         validators=[MinValueValidator(0)],
-        help_text="Rent, or the price of the machine by the hours of its life.",
+        help_text="Of one machine: its rent, or its price by the hours of its life.",
     )
     power_usd = models.DecimalField(
         "power, $ an hour",
@@ -133,8 +146,19 @@ class HourlyCost(models.Model):
         decimal_places=6,
         default=0,
         validators=[MinValueValidator(0)],
+        help_text="Of one machine: its kilowatts, times the price of a kilowatt hour.",
     )
-    valid_from = models.DateTimeField(default=timezone.now)
+    num_machines = models.PositiveSmallIntegerField(
+        "machines",
+        default=1,
+        validators=[MinValueValidator(1)],
+        help_text="How many run this backend.",
+    )
+    valid_from = models.DateTimeField(
+        default=timezone.now,
+        help_text="Counts from then until a later row. A machine that is given back "
+        "is a new row of $0.",
+    )
 
     class Meta:
         ordering = ["-valid_from"]
@@ -146,7 +170,20 @@ class HourlyCost(models.Model):
                 condition=Q(hardware_usd__gte=0) & Q(power_usd__gte=0),
                 name="hourly_cost_not_negative",
             ),
+            models.CheckConstraint(
+                condition=Q(num_machines__gte=1), name="hourly_cost_of_a_machine"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"an hour of {self.backend}"
+
+    @property
+    def machine_usd(self) -> Decimal:
+        """Return what an hour of one machine costs."""
+        return self.hardware_usd + self.power_usd
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Return what an hour of all machines costs."""
+        return self.machine_usd * self.num_machines

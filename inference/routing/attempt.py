@@ -8,6 +8,7 @@ from inference.backends.base import Backend
 from inference.errors import BackendError, InvalidResponse, Timeout
 from inference.routing.call import Arrival, Call, OpenCall
 from inference.routing.deadlines import CallTimes
+from inference.routing.usage import find_usage
 from inference.types import (
     AttemptOutcome,
     AttemptReport,
@@ -17,6 +18,7 @@ from inference.types import (
     Deadlines,
     Delta,
     FinishReason,
+    Usage,
 )
 
 # How long a cancelled backend may take to say what it used.
@@ -45,6 +47,8 @@ class Attempt:
         self._first_delta_s: float | None = None
         self._ended_s: float | None = None
         self._pieces: list[str] = []
+        self._request: CompletionRequest | None = None
+        self._said: Usage | None = None
         self.completion: Completion | None = None
         self.error: BackendError | None = None
 
@@ -60,6 +64,7 @@ class Attempt:
         except BackendError as error:
             self.error = error
             return
+        self._request = request
         forget = cancel.on_cancel(call.wake)
         try:
             yield from self._deltas(call, cancel)
@@ -102,10 +107,17 @@ class Attempt:
             error=type(self.error).__name__ if self.error else "",
             error_detail=str(self.error) if self.error else "",
             finish_reason=completion.finish_reason if completion else None,
-            usage=completion.usage if completion else None,
+            usage=self._find_usage(),
             engine=completion.engine if completion else None,
             request_id=completion.request_id if completion else "",
         )
+
+    def _find_usage(self) -> Usage | None:
+        """Return what the call used; None if it was not made or not accepted."""
+        if self._request is None:
+            return None
+        end = self.error or self.completion
+        return find_usage(self._request, self.text, self._said, end)
 
     @property
     def _last_s(self) -> float:
@@ -138,6 +150,9 @@ class Attempt:
             raise item
         if isinstance(item, Completion):
             return item
+        if isinstance(item, Usage):
+            self._said = item
+            return None
         if not isinstance(item, Delta):
             raise InvalidResponse("the stream ended without a completion")
         if not item.text:
@@ -155,6 +170,8 @@ class Attempt:
         while (arrival := call.take(until_s)) is not None:
             if isinstance(arrival.item, Completion):
                 return replace(arrival.item, finish_reason=FinishReason.CANCELLED)
-            if not isinstance(arrival.item, Delta):
+            if isinstance(arrival.item, Usage):
+                self._said = arrival.item
+            elif not isinstance(arrival.item, Delta):
                 break
         return Completion(FinishReason.CANCELLED, None, self._backend.model)

@@ -37,6 +37,16 @@ class Pass(Protocol):
         """Book what the call took; called exactly once, however it ended."""
 
 
+class FreePass:
+    """Leave for a call that nothing is booked of."""
+
+    def settle(self, report: AttemptReport) -> None:
+        """Do nothing."""
+
+
+FREE = FreePass()
+
+
 class Gate(Protocol):
     """Decides before each call; threads share it."""
 

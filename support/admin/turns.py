@@ -15,12 +15,20 @@ NONE = "-"  # as the admin shows an empty column; an inline would show "None"
 
 
 def describe_cost(attempts: Collection[Attempt]) -> str:
-    """Return what calls cost in US dollars; unpriced and free are not the same."""
+    """Return what calls cost in US dollars; unpriced and free are not the same.
+
+    It says how much of it is estimated: the backend did not count the tokens.
+    """
     if not attempts:
         return NONE
     known = [item.cost_usd for item in attempts if item.cost_usd is not None]
     total = sum(known, Decimal(0))
     sum_text = f"${total.normalize():f}" if total else "free"
+    guessed = [item.cost_usd for item in attempts if item.is_usage_estimated]
+    guessed_usd = sum(filter(None, guessed), Decimal(0))
+    if guessed_usd:
+        part = "" if guessed_usd == total else f"${guessed_usd.normalize():f} of it "
+        sum_text += f" ({part}estimated)"
     if len(known) == len(attempts):
         return sum_text
     is_running = any(item.finished_at is None for item in attempts)
@@ -107,7 +115,7 @@ class AttemptInline(ReadOnly, admin.TabularInline):
     fields = (
         "number", "backend", "place", "model", "outcome", "error", "prompt_tokens",
         "cached_tokens", "completion_tokens", "queue_ms", "ttft_ms", "duration_ms",
-        "cost", "request_id",
+        "cost", "hardware", "request_id",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -121,6 +129,12 @@ class AttemptInline(ReadOnly, admin.TabularInline):
     def cost(self, attempt: Attempt) -> str:
         """Return what the call cost."""
         return describe_cost([attempt])
+
+    @admin.display(description="Hardware")
+    def hardware(self, attempt: Attempt) -> str:
+        """Return the share of our own hardware's cost."""
+        usd = attempt.hardware_usd
+        return NONE if usd is None else f"${usd.normalize():f}"
 
 
 class CallFilter(admin.SimpleListFilter):

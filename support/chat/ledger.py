@@ -44,7 +44,8 @@ class Ledger:
     def close(self, report: AttemptReport) -> None:
         """Complete the row with what the call took and cost. Two queries.
 
-        The cost stays NULL where no price is known. Sends `call_closed`.
+        The costs are those of the report, which is billed; NULL where no price is
+        known. Sends `call_closed`.
         """
         usage = report.usage
         calls = Attempt.objects.filter(
@@ -66,6 +67,7 @@ class Ledger:
             is_usage_estimated=bool(usage and usage.is_estimated),
             cost_usd=report.cost_usd,
             hardware_usd=report.hardware_usd,
+            busy_ms=report.engine.busy_ms if report.engine else None,
             ttft_ms=report.ttft_ms,
             itl_ms=report.engine.itl_ms if report.engine else None,
             duration_ms=report.duration_ms,

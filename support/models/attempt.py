@@ -60,6 +60,11 @@ class Attempt(models.Model):
     request_id = models.CharField(
         max_length=200, blank=True, help_text="What the provider calls this call."
     )
+    busy_ms = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Its share of our own engine's computing; empty elsewhere.",
+    )
     queue_ms = models.PositiveIntegerField()
     ttft_ms = models.PositiveIntegerField(null=True, blank=True)
     itl_ms = models.PositiveIntegerField(null=True, blank=True)
@@ -85,6 +90,10 @@ class Attempt(models.Model):
             models.CheckConstraint(
                 condition=Q(cost_usd__isnull=True) | Q(cost_usd__gte=0),
                 name="attempt_cost_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(hardware_usd__isnull=True) | Q(hardware_usd__gte=0),
+                name="attempt_hardware_not_negative",
             ),
         ]
 

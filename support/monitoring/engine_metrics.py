@@ -33,6 +33,7 @@ _COUNTERS = (
     ("num_drafted_tokens", "drafted_tokens", "Tokens that were guessed"),
     ("num_accepted_tokens", "accepted_tokens", "Those that were right"),
     ("num_preemptions", "preemptions", "Replies that gave their place back"),
+    ("busy_s", "busy_seconds", "Time in which it computed"),
     ("num_restarts", "restarts", "Starts of the process after the first"),
 )
 

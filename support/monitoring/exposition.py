@@ -24,14 +24,17 @@ from support.models import (
     Turn,
     TurnState,
 )
-from support.monitoring import engine_metrics, health
+from support.monitoring import engine_metrics, health, money_metrics
 
 
 class DatabaseCollector(Collector):
     """Gauges of what the database says now; each one answered by an index."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges. Five queries; without a database only that it is gone."""
+        """Yield the gauges; without a database only that it is gone.
+
+        Six queries, and those of the budgets.
+        """
         try:
             gauges = list(self._read())
         except DatabaseError:
@@ -74,6 +77,7 @@ class DatabaseCollector(Collector):
         )
         yield self._read_pulses()
         yield from engine_metrics.build_metrics()
+        yield from money_metrics.build_metrics()
 
     def _read_pulses(self) -> GaugeMetricFamily:
         gauge = GaugeMetricFamily(

@@ -25,6 +25,10 @@ class Figures:
     num_priced: int = 0
     num_unpriced: int = 0
     cost_usd: Decimal = Decimal(0)
+    estimated_usd: Decimal = Decimal(0)
+    num_shared: int = 0
+    hardware_usd: Decimal = Decimal(0)
+    busy_ms: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -58,6 +62,11 @@ class Figures:
     def known_cost_usd(self) -> Decimal | None:
         """Return the cost of the priced calls; None when no call has a price."""
         return self.cost_usd if self.num_priced else None
+
+    @property
+    def known_hardware_usd(self) -> Decimal | None:
+        """Return the calls' share of our hardware's cost; None if none has one."""
+        return self.hardware_usd if self.num_shared else None
 
     @property
     def writing_speed(self) -> float | None:

@@ -77,6 +77,16 @@ QUEUE_TIME = Histogram(
 )
 CALLS = Counter("chat_calls", "Calls to models that have ended", ("backend", "outcome"))
 COST = Counter("chat_cost_usd", "Cost of the calls with a known price", ("backend",))
+ESTIMATED_COST = Counter(
+    "chat_estimated_cost_usd",
+    "The part of the cost whose tokens the provider did not say",
+    ("backend",),
+)
+HARDWARE_COST = Counter(
+    "chat_hardware_cost_usd",
+    "Cost of our own hardware by the time that calls kept it computing",
+    ("backend",),
+)
 UNPRICED = Counter("chat_unpriced_calls", "Calls without a known price", ("backend",))
 FALLBACKS = Counter(
     "chat_fallback_replies",
@@ -112,6 +122,10 @@ def observe(attempt: Attempt, **_: object) -> None:
         UNPRICED.labels(attempt.backend).inc()
     else:
         COST.labels(attempt.backend).inc(float(attempt.cost_usd))
+        if attempt.is_usage_estimated:
+            ESTIMATED_COST.labels(attempt.backend).inc(float(attempt.cost_usd))
+    if attempt.hardware_usd is not None:
+        HARDWARE_COST.labels(attempt.backend).inc(float(attempt.hardware_usd))
     if _is_fallback(attempt):
         FALLBACKS.labels(attempt.backend).inc()
     _observe_times(attempt, labels)

@@ -210,6 +210,8 @@ def _describe_costs(figures: Figures) -> list[str]:
     if not figures.num_priced:
         return [unpriced] if figures.num_unpriced else []
     details = [formats.number_of(figures.num_priced, "call") + " with a price"]
+    if figures.estimated_usd:
+        details.append(f"{formats.usd(figures.estimated_usd)} of it estimated")
     if figures.num_unpriced:
         details.append(f"+ {unpriced} unpriced, not in it")
     return details

@@ -26,6 +26,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from inference.models import Backend
+from inference.pricing import round_usd
 from support.models import Attempt, AttemptOutcome, Turn, TurnState
 from support.monitoring.figures import Figures, add_up
 from support.monitoring.periods import Window
@@ -164,6 +165,10 @@ def _group_calls(window: Window, covered_from: datetime) -> QuerySet[Any, Any]:
             num_priced=Count("cost_usd"),
             num_unpriced=Count("pk", filter=ended & Q(cost_usd__isnull=True)),
             cost_usd_sum=Sum("cost_usd"),
+            estimated_usd_sum=Sum("cost_usd", filter=Q(is_usage_estimated=True)),
+            num_shared=Count("hardware_usd"),
+            hardware_usd_sum=Sum("hardware_usd"),
+            busy_ms_sum=Coalesce(Sum("busy_ms"), 0),
             prompt_tokens_sum=Coalesce(Sum("prompt_tokens"), 0),
             cached_tokens_sum=Coalesce(Sum("cached_tokens"), 0),
             completion_tokens_sum=Coalesce(Sum("completion_tokens"), 0),
@@ -191,7 +196,7 @@ def _build_figures(row: Mapping[str, Any]) -> Figures:
             values[name.removesuffix("_list")] = json.loads(value or "[]")
         else:
             values[name.removesuffix("_sum")] = value
-    # SQLite adds up floats; the ledger's column has eight places
-    cost_usd = Decimal(values["cost_usd"] or 0)
-    values["cost_usd"] = cost_usd.quantize(Decimal("0.00000001"))
+    for name in ("cost_usd", "estimated_usd", "hardware_usd"):
+        # SQLite adds up floats; the ledger's column has eight places
+        values[name] = round_usd(Decimal(values[name] or 0))
     return Figures(**values)

@@ -1,4 +1,4 @@
-"""What monitoring runs in every worker: pulse, engines' reports, metrics of calls."""
+"""What monitoring runs in workers: pulse, engines' reports, metrics, the sweep."""
 
 from typing import Any
 
@@ -9,25 +9,26 @@ from support.chat.worker_thread import WorkerThread
 from support.monitoring import metrics
 from support.monitoring.engines import EngineReporter
 from support.monitoring.pulse import Pulse
+from support.monitoring.spending import Sweeper
 
 _threads: list[WorkerThread] = []
 
 
 @worker_ready.connect
 def start(sender: Any, **_: object) -> None:
-    """Start to send canaries and reports; `sender` is the worker's consumer."""
+    """Start the threads; `sender` is the worker's consumer."""
     metrics.watch_calls()
     pulse = Pulse(
         list(sender.app.amqp.queues.consume_from),
         lambda: len(state.active_requests) >= sender.pool.num_processes,
     )
-    for thread in (pulse, EngineReporter()):
+    for thread in (pulse, EngineReporter(), Sweeper()):
         _threads.append(thread)
         thread.start()
 
 
 @worker_shutdown.connect
 def stop(**_: object) -> None:
-    """Stop both."""
+    """Stop all."""
     while _threads:
         _threads.pop().stop()

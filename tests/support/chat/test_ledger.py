@@ -73,6 +73,12 @@ def test_a_cost_that_cannot_be_worked_out_loses_nothing_else():
     assert (attempt.prompt_tokens, attempt.cost_usd) == (10, None)
 
 
+def test_an_estimate_is_marked(admin_client):
+    attempt = book(make_cloud(), Usage(1000, 100, cached_tokens=400, is_estimated=True))
+    assert attempt.is_usage_estimated
+    assert "<p>$0.00018 (estimated)</p>" in read_page(admin_client, attempt)
+
+
 def test_closing_takes_two_queries_and_one_of_the_metrics(django_assert_num_queries):
     metrics.watch_calls()
     backend = make_backend()

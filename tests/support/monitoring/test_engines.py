@@ -123,4 +123,4 @@ def test_prometheus_reads_each_engine(running, client, settings):
     values = {line.split("{")[0]: float(line.split()[-1]) for line in found}
     assert values["chat_engine_cached_tokens_total"] in (750.0, 0.0)
     assert values["chat_engine_kv_cells_used"] in (1024.0, 0.0)
-    assert len(values) == 18
+    assert len(values) == 19

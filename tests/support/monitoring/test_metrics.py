@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chatbot.settings import _read_networks
 from inference import registry
+from inference.models import Budget, HourlyCost, Spend
 from inference.types import AttemptOutcome, AttemptReport, AttemptStarted, Usage
 from support.chat.ledger import Ledger
 from support.models import Conversation, ConversationStatus, QueuePulse, Turn
@@ -50,7 +51,7 @@ def scrape(client, settings):
 
 def close_call(turn: Turn, backend: str = "m1", **values) -> None:
     """Book a call as the router's caller does."""
-    number = values.pop("number", 1)
+    number, bills = values.pop("number", 1), "cost_usd" not in values
     ledger = Ledger(turn)
     ledger._num_before = 0
     ledger.open(AttemptStarted(backend, "m", number))
@@ -59,7 +60,7 @@ def close_call(turn: Turn, backend: str = "m1", **values) -> None:
         "usage": Usage(prompt_tokens=400, completion_tokens=25, cached_tokens=0),
     } | values  # fmt: skip
     report = AttemptReport(backend, "m", number, started_at=timezone.now(), **measured)
-    ledger.close(registry.bill(report))
+    ledger.close(registry.bill(report) if bills else report)
 
 
 def test_a_call_is_counted_under_the_names_of_the_conventions(scrape):
@@ -228,7 +229,27 @@ def test_processes_that_share_a_folder_are_added_up(tmp_path):
     assert all(name.count("_") == 1 for name in names)
 
 
-def test_cost_is_what_the_ledger_says(scrape, monkeypatch):
-    monkeypatch.setattr("inference.registry.price", lambda _: Decimal("0.5"))
-    close_call(make_turn(), "paid")
-    assert scrape()["chat_cost_usd_total", "paid"] == 0.5
+def test_cost_is_what_the_ledger_says(scrape):
+    close_call(make_turn(), "paid", cost_usd=Decimal("0.5"))
+    found = scrape()
+    assert found["chat_cost_usd_total", "paid"] == 0.5
+    assert ("chat_estimated_cost_usd_total", "paid") not in found
+
+
+def test_estimates_and_hardware_are_counted_apart(scrape):
+    costs = {"cost_usd": Decimal("0.5"), "hardware_usd": Decimal("0.25")}
+    close_call(make_turn(), "own", usage=Usage(4, 2, is_estimated=True), **costs)
+    found = scrape()
+    assert found["chat_estimated_cost_usd_total", "own"] == 0.5
+    assert found["chat_hardware_cost_usd_total", "own"] == 0.25
+
+
+def test_budgets_and_hours_are_gauges(scrape):
+    row = make_backend(name="own")
+    Budget.objects.create(backend=row, period="day", limit_usd=8)
+    HourlyCost.objects.create(backend=row, hardware_usd="0.5", num_machines=2)
+    Spend.objects.create(backend="own", day=timezone.localdate(), usd=2)
+    found = scrape()
+    assert found["chat_budget_limit_usd", "all", "day", "own"] == 8
+    assert found["chat_budget_used_ratio", "all", "day", "own"] == 0.25
+    assert found["chat_reserved_usd_per_hour", "own"] == 1

@@ -1,0 +1,107 @@
+"""What a call is taken to have used where its provider did not say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference import errors
+from inference.routing.usage import (
+    bound_usage,
+    estimate_prompt,
+    estimate_tokens,
+    find_usage,
+)
+from inference.types import (
+    ChatMessage,
+    Completion,
+    CompletionRequest,
+    DeadlineKind,
+    FinishReason,
+    Usage,
+)
+
+REQUEST = CompletionRequest(
+    (ChatMessage("system", "Be brief."), ChatMessage("user", "Zelte?")), max_tokens=50
+)
+# 9 and 6 bytes are 3 and 2 tokens, and 4 more for each message
+PROMPT_TOKENS = 13
+SAID = Usage(20, 1, cached_tokens=5, cache_write_tokens=8)
+
+
+def stopped(usage: Usage | None) -> Completion:
+    return Completion(FinishReason.STOP, usage, "m")
+
+
+def failed(error: errors.BackendError, usage: Usage | None) -> errors.BackendError:
+    error.usage = usage  # as the cloud's errors have it
+    return error
+
+
+REFUSALS = [
+    errors.Unavailable("no connection"),
+    errors.Overloaded("429"),
+    errors.AuthenticationFailed("401"),
+    errors.RequestRejected("400"),
+    errors.PromptTooLong(9, 9, 9),
+    errors.Timeout(DeadlineKind.CONNECT, 3.0),
+]
+BREAKS = [
+    errors.Interrupted("cut"),
+    errors.InvalidResponse("half a line"),
+    errors.Timeout(DeadlineKind.FIRST_TOKEN, 15.0),
+    errors.Timeout(DeadlineKind.GAP, 15.0),
+    errors.Timeout(DeadlineKind.TOTAL, 60.0),
+]
+
+
+def test_what_the_provider_counted_counts():
+    usage = Usage(7, 3)
+    assert find_usage(REQUEST, "a long text " * 9, SAID, stopped(usage)) is usage
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=repr)
+def test_a_refused_call_costs_nothing(error):
+    assert find_usage(REQUEST, "", None, error) is None
+
+
+@pytest.mark.parametrize("end", [*BREAKS, None, stopped(None)], ids=repr)
+def test_a_call_that_may_be_billed_is_estimated(end):
+    found = find_usage(REQUEST, "", None, end)
+    assert found == Usage(PROMPT_TOKENS, 0, is_estimated=True)
+
+
+@pytest.mark.parametrize("end", [*REFUSALS, *BREAKS, None], ids=repr)
+def test_text_that_came_was_written_by_somebody(end):
+    found = find_usage(REQUEST, "Zelt für zwei", None, end)
+    assert found == Usage(PROMPT_TOKENS, 4, is_estimated=True)
+
+
+@pytest.mark.parametrize("end", [*REFUSALS, *BREAKS, None], ids=repr)
+def test_what_was_said_before_the_end_goes_before_an_estimate(end):
+    found = find_usage(REQUEST, "Zelt für zwei", SAID, end)
+    assert found == Usage(20, 4, 5, cache_write_tokens=8, is_estimated=True)
+
+
+def test_an_error_brings_what_was_said():
+    error = failed(errors.Interrupted("cut"), SAID)
+    assert find_usage(REQUEST, "", None, error).prompt_tokens == 20
+
+
+def test_the_beginning_of_a_count_is_completed():
+    begun = Usage(20, 1, is_estimated=True)
+    end = Completion(FinishReason.CANCELLED, begun, "m")
+    assert find_usage(REQUEST, "x" * 40, None, end).completion_tokens == 10
+
+
+def test_estimates_begin_a_token_with_every_fourth_byte():
+    texts = ["", "a", "abcd", "abcde", "ü", "日本"]
+    assert [estimate_tokens(text) for text in texts] == [0, 1, 1, 2, 1, 2]
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4), st.integers(1, 99))
+def test_no_estimate_is_above_the_bound(texts, max_tokens):
+    messages = tuple(ChatMessage("user", text) for text in texts)
+    bound = bound_usage(CompletionRequest(messages, max_tokens))
+    num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
+    assert bound.prompt_tokens >= max(estimate_prompt(messages), num_bytes)
+    assert bound.completion_tokens == max_tokens
