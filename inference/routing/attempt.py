@@ -109,7 +109,7 @@ class Attempt:
             finish_reason=completion.finish_reason if completion else None,
             usage=self._find_usage(),
             engine=completion.engine if completion else None,
-            request_id=completion.request_id if completion else "",
+            request_id=getattr(completion or self.error, "request_id", ""),
         )
 
     def _find_usage(self) -> Usage | None:
