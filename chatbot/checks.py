@@ -257,7 +257,8 @@ def check_commits(**_: Any) -> list[CheckMessage]:
 
 def _read_addresses() -> Sequence[tuple[str, str]]:
     """Return the settings that are addresses of services, REDIS_URL first."""
-    names = ("REDIS_URL", *_SHARED, "RATE_LIMIT_STORAGE_URL", "DATABASE_URL")
+    others = ("RATE_LIMIT_STORAGE_URL", "ROUTING_STATE_URL", "DATABASE_URL")
+    names = ("REDIS_URL", *_SHARED, *others)
     return [
         (name, getattr(settings, name)) for name in names if getattr(settings, name)
     ]

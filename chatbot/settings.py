@@ -257,6 +257,7 @@ REPLY_BUFFER_URL = env.str("REPLY_BUFFER_URL", default="") or REDIS_URL or "memo
 RATE_LIMIT_STORAGE_URL = (
     env.str("RATE_LIMIT_STORAGE_URL", default="") or REDIS_URL or "memory://"
 )
+ROUTING_STATE_URL = env.str("ROUTING_STATE_URL", default="") or REDIS_URL or "memory://"
 CELERY_BROKER_URL = (
     env.str("CELERY_BROKER_URL", default="") or REDIS_URL or "memory://localhost//"
 )
@@ -343,6 +344,10 @@ WS_PING_S = env.float("WS_PING_S", default=20.0)
 TURN_LEASE_S = env.int("TURN_LEASE_S", default=15)
 REAPER_INTERVAL_S = env.float("REAPER_INTERVAL_S", default=2.0)
 REPLY_MAX_TOKENS = env.int("REPLY_MAX_TOKENS", default=256)
+
+# Nothing that visitors write leaves the house, whatever the admin says.
+
+CLOUD_OFF = env.bool("CLOUD_OFF", default=False)
 
 # Metrics for Prometheus: nobody may read them until one of the first two says so.
 

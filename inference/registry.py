@@ -7,28 +7,32 @@ nothing, loads no model.
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import cast
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q
 
-from inference.admission import build_gates
 from inference.backends.base import Backend, BackendSettings
+from inference.candidates import build_candidate, version_of
 from inference.engine_stats import EngineStats
 from inference.hourly import build_share
 from inference.models import Backend as BackendRow
-from inference.models import BackendKind, Budget, Queue, build_deadlines
+from inference.models import BackendKind, Budget, Queue
 from inference.pricing import build_cost
-from inference.routing.router import OnAttempt, Router
+from inference.routing.breakers import Standing
+from inference.routing.order import Rules
+from inference.routing.plan import Candidate
+from inference.routing.router import Router
+from inference.routing.spill import Spill
+from inference.routing_state import open_breakers, open_spill_board, open_spills
+from inference.rules import check_may_leave, read_rules
 from inference.types import (
     AttemptReport,
-    CancelToken,
     ChatMessage,
     CompletionRequest,
-    RoutedItem,
 )
 
 logger = logging.getLogger(__name__)
@@ -53,6 +57,11 @@ class _Built:
     settings: BackendSettings
     backend: Backend
 
+    @property
+    def version(self) -> str:
+        """Return what tells these settings from others."""
+        return version_of(self.row.kind, self.settings)
+
     def is_made_from(self, row: BackendRow) -> bool:
         """Return whether the row still asks for this backend; its order may change."""
         return self.row.kind == row.kind and self.settings == settings_of(row)
@@ -68,12 +77,21 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._built: dict[str, _Built] = {}
-        self._rows: dict[str, BackendRow] = {}
-        self.router = Router()
-        self.gates = build_gates(self.read_row)
-        # false in a worker for APIs alone, which must not need a model's memory
-        self.loads_models = True
         self._openings: tuple[tuple[ChatMessage, ...], ...] = ()
+        self._last_request: CompletionRequest | None = None
+        # which jobs this worker takes; one without `local` loads no model
+        self.queues: Collection[str] = frozenset(Queue.values)
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Forget how backends behaved; what workers share is kept where it is."""
+        self.board = open_spill_board()
+        self.router = Router(breakers=open_breakers(), spills=open_spills(), bill=bill)
+
+    @property
+    def loads_models(self) -> bool:
+        """Return whether this process may load models."""
+        return Queue.LOCAL in self.queues
 
     def use(self, rows: Sequence[BackendRow]) -> list[Backend]:
         """Return the backends of the rows, in their order, and close all others.
@@ -81,8 +99,7 @@ class Registry:
         A row that no backend can be made from is logged and left out.
         """
         with self._lock:
-            self._rows = {row.name: row for row in rows}
-            names = set(self._rows)
+            names = {row.name for row in rows}
             closing = [
                 self._built.pop(name) for name in list(self._built) if name not in names
             ]
@@ -95,14 +112,44 @@ class Registry:
                 else:
                     backends.append(self._built[row.name].backend)
         for built in closing:
-            self.router.forget(built.row.name)
+            self.router.spills.forget(built.row.name)
             built.backend.close()
         return backends
 
-    def read_row(self, name: str) -> BackendRow | None:
-        """Return a backend's row as it was last used. No query unless it never was."""
-        row = self._rows.get(name)
-        return BackendRow.objects.filter(name=name).first() if row is None else row
+    def line_up(self, rows: Sequence[BackendRow], total_s: float) -> list[Candidate]:
+        """Return the candidates of the rows, in their order, and close all others."""
+        backends = {backend.name: backend for backend in self.use(rows)}
+        with self._lock:
+            versions = {name: built.version for name, built in self._built.items()}
+        return [
+            build_candidate(
+                row,
+                backends[row.name],
+                versions.get(row.name, ""),
+                total_s,
+                "" if row.queue in self.queues else row.queue,
+            )
+            for row in rows
+            if row.name in backends
+        ]
+
+    def remember(self, request: CompletionRequest) -> None:
+        """Keep a request, for `look_ahead` to foresee others by."""
+        self._last_request = request
+
+    def look_ahead(self) -> dict[str, Spill]:
+        """Foresee the last request anew; return the spills of those with a target."""
+        with self._lock:
+            built, request = list(self._built.values()), self._last_request
+        spills = {}
+        for one in built:
+            name, target_s = one.row.name, one.row.target_ttft_s
+            if target_s is None:
+                self.router.spills.forget(name)
+            elif request is not None:
+                foreseen_s = one.backend.predict_ttft_s(request)
+                spills[name] = self.router.spills.look(name, foreseen_s, target_s)
+        return spills
 
     def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
         """Tell all backends, also those to come, how conversations begin."""
@@ -130,9 +177,10 @@ class Registry:
         A row read before another thread's newer one does not bring the old back.
         """
         built = self._built.get(row.name)
-        if built is not None and (
-            built.is_made_from(row) or row.updated_at < built.row.updated_at
-        ):
+        if built is not None and row.updated_at < built.row.updated_at:
+            return []
+        if built is not None and built.is_made_from(row):
+            self._built[row.name] = replace(built, row=row)
             return []
         backend = build_backend(row)
         backend.warm(self._openings)
@@ -141,79 +189,14 @@ class Registry:
 
 
 def build_backend(row: BackendRow) -> Backend:
-    """Return a backend made from a row; raises ValueError if the row is wrong."""
+    """Return a backend made from a row.
+
+    Raises ValueError if the row is wrong, or leaves the house while nothing may.
+    """
+    check_may_leave(row)
     module = import_module(_MODULES[BackendKind(row.kind)])
     build = cast("Build", module.build_backend)
     return build(settings_of(row))
-
-
-registry = Registry()
-
-
-def route(
-    request: CompletionRequest,
-    cancel: CancelToken,
-    on_attempt: OnAttempt,
-    total_s: float,
-    only: Queue | None = None,
-) -> Generator[RoutedItem, None, None]:
-    """Send a request to the enabled backends in the operator's order.
-
-    `only` leaves out those of the other queue. Like `Router.route`. One query.
-    """
-    rows = _read_usable()
-    names = {row.name for row in rows if only in (None, row.queue)}
-    backends = [backend for backend in registry.use(rows) if backend.name in names]
-    deadlines = build_deadlines(rows, total_s)
-    return registry.router.route(
-        request,
-        backends,
-        deadlines,
-        cancel,
-        lambda report: on_attempt(bill(report)),
-    )
-
-
-def _read_usable() -> list[BackendRow]:
-    """Return the enabled rows that this process makes backends of. One query.
-
-    Each says by `has_budget` whether a budget counts for it, for the gate.
-    """
-    budgets = Budget.objects.filter(Q(backend=OuterRef("pk")) | Q(backend=None))
-    rows = BackendRow.objects.filter(is_enabled=True).annotate(
-        has_budget=Exists(budgets)
-    )
-    return [row for row in rows if registry.loads_models or row.queue == Queue.CLOUD]
-
-
-def has_more_elsewhere() -> bool:
-    """Return whether other workers have models that this one does not load.
-
-    One query in a worker for APIs, none in others.
-    """
-    if registry.loads_models:
-        return False
-    rows = BackendRow.objects.filter(is_enabled=True)
-    return any(row.queue == Queue.LOCAL for row in rows)
-
-
-def first_queue() -> Queue:
-    """Return the queue of the backend that is asked first. One query."""
-    enabled = BackendRow.objects.filter(is_enabled=True)
-    return queue_of(enabled.values_list("kind", flat=True).first())
-
-
-def first_kind() -> Subquery:
-    """Return the kind of the backend that is asked first, to annotate a query with."""
-    return Subquery(BackendRow.objects.filter(is_enabled=True).values("kind")[:1])
-
-
-def queue_of(kind: str | None) -> Queue:
-    """Return where the jobs go while this kind of backend is asked first, None if none.
-
-    Without a backend they go where models are, as the next one may be.
-    """
-    return Queue.LOCAL if kind is None else BackendRow(kind=kind).queue
 
 
 def bill(report: AttemptReport) -> AttemptReport:
@@ -237,13 +220,56 @@ def bill(report: AttemptReport) -> AttemptReport:
     return replace(report, cost_usd=cost_usd, hardware_usd=hardware_usd)
 
 
+registry = Registry()
+
+
+def read_enabled() -> list[BackendRow]:
+    """Return the enabled rows in the operator's order. One query.
+
+    Each says by `has_budget` whether a budget counts for it.
+    """
+    budgets = Budget.objects.filter(Q(backend=OuterRef("pk")) | Q(backend=None))
+    rows = BackendRow.objects.filter(is_enabled=True)
+    return list(rows.annotate(has_budget=Exists(budgets)))
+
+
+def find_usable(rules: Rules, rows: Sequence[BackendRow]) -> list[BackendRow]:
+    """Return the rows that this process makes backends of.
+
+    Those of models only where they may be loaded, and none that leaves the house while
+    nothing may: it is not even made.
+    """
+    return [
+        row
+        for row in rows
+        if (registry.loads_models or row.queue == Queue.CLOUD)
+        and not (row.leaves_house and rules.is_cloud_off)
+    ]
+
+
+def read_breakers(names: Collection[str]) -> Mapping[str, Standing]:
+    """Return how the breakers of backends stand, as all workers know them."""
+    return registry.router.breakers.read(names)
+
+
+def reset_breaker(name: str) -> None:
+    """Trust a backend again, in all workers."""
+    registry.router.breakers.reset(name)
+
+
+def read_spilling(names: Collection[str]) -> set[str]:
+    """Return which backends spill in all their workers."""
+    return registry.board.read(names)
+
+
 def warm_up(openings: Sequence[tuple[ChatMessage, ...]] = ()) -> None:
     """Build and start the enabled backends, for the first visitor's sake.
 
     `openings` are what conversations begin with, which engines then know already.
     """
     registry.warm(openings)
-    for backend in registry.use(_read_usable()):
+    rows = find_usable(read_rules(), read_enabled())
+    for backend in registry.use(rows):
         backend.start()
 
 

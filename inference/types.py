@@ -257,12 +257,16 @@ class AttemptOutcome(StrEnum):
 class AttemptStarted:
     """Says that a backend is called as soon as the next item is asked for.
 
-    `number` counts the calls of one request from 1.
+    `number` counts the calls of one request from 1. `host` is where it computes, empty
+    for here.
     """
 
     backend: str
     model: str
     number: int
+    host: str = ""
+    region: str = ""
+    leaves_house: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +316,13 @@ class Routed:
 
     `text` is the sum of the deltas since the last reset. The last of `attempts` is
     the call that wrote it; there is none if it was cancelled before the first call.
+    `spilled_from` is the backend that would have written it, had it not been too busy.
     """
 
     text: str
     completion: Completion
     attempts: tuple[AttemptReport, ...]
+    spilled_from: str = ""
 
 
 RoutedItem = AttemptStarted | Delta | Reset | Routed

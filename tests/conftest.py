@@ -4,9 +4,10 @@ import pytest
 from django.db import connection
 from hypothesis import HealthCheck, settings
 
-from inference import registry
+from inference import registry, routes
 from inference.ceilings import open_shared_counts
-from support.chat import rate_limits
+from inference.models import Queue
+from support.chat import dispatch, rate_limits
 from support.chat.reply_buffer import reply_buffer
 from tests.inference.backends.openai_stand_in import OpenAIStandIn
 from tests.services import postgres_url, redis_client, redis_url  # noqa: F401 - fixtures
@@ -38,8 +39,10 @@ def _fresh_process_state():
     """Forget what this process remembers outside the database."""
     yield
     registry.close()
-    registry.registry.loads_models = True
-    registry.registry.router = type(registry.registry.router)()
+    registry.registry.queues = frozenset(Queue.values)
+    registry.registry.begin_again()
+    routes.forget_outlook()
+    dispatch.forget_live_queues()
     reply_buffer.clear()
     rate_limits._process_limiter.cache_clear()
     rate_limits._shared_limiter.cache_clear()

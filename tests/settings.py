@@ -10,7 +10,7 @@ os.environ["EMBEDDED_WORKER"] = "false"
 os.environ.setdefault("DATABASE_URL", "")
 # the tests that need a Redis take its address from here themselves
 for _name in ("REDIS_URL", "CHANNEL_LAYER_URL", "REPLY_BUFFER_URL", "CELERY_BROKER_URL",
-              "RATE_LIMIT_STORAGE_URL"):  # fmt: skip
+              "RATE_LIMIT_STORAGE_URL", "ROUTING_STATE_URL"):  # fmt: skip
     os.environ[f"TEST_{_name}"] = os.environ.get(_name, "")
     os.environ[_name] = ""
 

@@ -2,31 +2,29 @@
 
 A failure before the first delta moves on unseen. A later one yields `Reset` before
 the next backend begins: nobody reads half a reply from each of two models.
-Backends that are not ready, full, or cooling down are asked after the others, not
-left out, so the last resort is always tried. A backend whose connection broke gets
-a second try when no other is left: a local engine restarts in a moment. It gets one
-more if another request had broken it, which it will not take again.
+Backends that are not ready, full, too slow or cooling down are asked after the others,
+not left out, so the last resort is always tried. What a gate refuses is left out.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
 
-from inference.backends.base import Backend
-from inference.errors import BackendError, Interrupted, NoBackendLeft, Unavailable
+from inference.errors import GoesElsewhere, NoBackendLeft
 from inference.routing.attempt import Attempt
-from inference.routing.breaker import Breaker, BreakerState
+from inference.routing.breaker import Ended, Leave, Lesson, build_ended
+from inference.routing.breakers import Breakers, ProcessBreakers
 from inference.routing.call import CallThreads, OpenCall
+from inference.routing.gates import NO_CALL, Gate, Gates, Pass, Refused
+from inference.routing.journey import Journey, Place, RetryPolicy
+from inference.routing.order import Ranking
+from inference.routing.plan import Candidate, Errand
+from inference.routing.spill import Spills
 from inference.types import (
     AttemptOutcome,
     AttemptReport,
     AttemptStarted,
-    CancelToken,
     Completion,
-    CompletionRequest,
-    Deadlines,
     FinishReason,
     Reset,
     Routed,
@@ -35,142 +33,209 @@ from inference.types import (
 
 logger = logging.getLogger(__name__)
 
-OnAttempt = Callable[[AttemptReport], None]
+OPEN_GATES = Gates(())
 
 
-@dataclass(slots=True)
-class _Journey:
-    """What one request has gone through so far."""
-
-    started_s: float
-    waiting: list[Backend]
-    deadlines: Mapping[str, Deadlines]
-    retried: set[str] = field(default_factory=set)
-    reports: list[AttemptReport] = field(default_factory=list)
-
-    def has_time_for(self, backend: Backend, now_s: float) -> bool:
-        return now_s < self.started_s + self.deadlines[backend.name].total_s
+def _unbilled(report: AttemptReport) -> AttemptReport:
+    return report
 
 
 class Router:
     """Routes requests and remembers how backends behave. Threads may share it.
 
-    One router per process: breakers are per process, as each sees its own network.
-    `max_calls` bounds the calls that one request may cost; `retry_pause_s` passes
-    before the same backend is asked again.
+    `bill` fills in what a call cost before anybody hears of it.
     """
 
     def __init__(
         self,
-        max_calls: int = 3,
-        retry_pause_s: float = 0.3,
+        policy: RetryPolicy | None = None,
+        breakers: Breakers | None = None,
+        spills: Spills | None = None,
         clock: Callable[[], float] = time.monotonic,
         open_call: OpenCall | None = None,
+        bill: Callable[[AttemptReport], AttemptReport] = _unbilled,
     ) -> None:
-        self._max_calls = max_calls
-        self._retry_pause_s = retry_pause_s
+        self._policy = policy or RetryPolicy()
+        self.breakers = breakers or ProcessBreakers(clock)
+        self.spills = spills or Spills(clock)
         self._clock = clock
         self._open_call = open_call or CallThreads(clock).open
-        self._lock = threading.Lock()
-        self._breakers: dict[str, Breaker] = {}
+        self._bill = bill
 
     def route(
-        self,
-        request: CompletionRequest,
-        backends: Sequence[Backend],
-        deadlines: Mapping[str, Deadlines],
-        cancel: CancelToken,
-        on_attempt: OnAttempt,
+        self, errand: Errand, ranking: Ranking[Candidate], gate: Gate = OPEN_GATES
     ) -> Generator[RoutedItem, None, None]:
         """Yield `AttemptStarted`, deltas and resets, and one `Routed` at the end.
 
-        `deadlines` holds those of each backend by name; its `total_s` counts from the
-        beginning of the request.
-        Raises NoBackendLeft when every call failed or the time is over; text shown
-        by then was not reset. A cancelled request ends with a `Routed` that holds
-        the text so far. `on_attempt` gets each call's report exactly once, on the
-        caller's thread, before the next item; closing the generator early reports
-        the call as cancelled.
+        The deadlines of each candidate are its own; `total_s` counts from the
+        beginning of the request. Raises NoBackendLeft when every call failed, nobody
+        may be asked, or the time is over; text shown by then was not reset. Raises
+        GoesElsewhere before the first call. A cancelled request ends with a `Routed`
+        that holds the text so far. Each call's report is handed over before the next
+        item; closing the generator early reports the call as cancelled.
         """
-        journey = _Journey(self._clock(), list(backends), deadlines)
+        journey = Journey(errand, ranking, self._clock(), self._policy)
         reset: Reset | None = None
-        while (backend := self._next_backend(journey, cancel)) is not None:
+        while (chosen := self._next(journey, gate)) is not None:
             if reset is not None:
                 yield reset
-            attempt = self._build_attempt(journey, backend)
-            yield AttemptStarted(backend.name, backend.model, attempt.number)
-            try:
-                yield from attempt.run(request, cancel, self._open_call)
-            finally:
-                report = self._record(attempt, backend)
-                journey.reports.append(report)
-                on_attempt(report)
+            place, leave, admitted = chosen
+            attempt = yield from self._call(journey, place, leave, admitted)
             if attempt.completion is not None:
-                yield Routed(attempt.text, attempt.completion, tuple(journey.reports))
+                journey.trace.note(_describe_end(place, attempt.completion))
+                yield Routed(
+                    attempt.text,
+                    attempt.completion,
+                    tuple(journey.reports),
+                    journey.spilled_from,
+                )
                 return
-            reset = Reset(backend.name, report.error) if attempt.text else None
-            if isinstance(attempt.error, Unavailable | Interrupted):
-                self._queue_next_try(journey, backend, attempt.error)
-        if not cancel.is_cancelled:
-            raise NoBackendLeft(tuple(journey.reports))
+            if attempt.text:
+                reset = Reset(place.name, journey.reports[-1].error)
+            else:
+                reset = None
+            if attempt.error is not None:
+                journey.end_call(place, attempt.error, self._clock())
+        if not errand.cancel.is_cancelled:
+            why = journey.why_over(self._clock())
+            journey.trace.note(f"Gave up: {why}.")
+            raise NoBackendLeft(tuple(journey.reports), why)
         nothing = Completion(FinishReason.CANCELLED, None, model="")
-        yield Routed("", nothing, tuple(journey.reports))
+        yield Routed("", nothing, tuple(journey.reports), journey.spilled_from)
 
-    def breaker_states(self) -> dict[str, BreakerState]:
-        """Return how each backend that was called stands, by name."""
-        with self._lock:
-            breakers = dict(self._breakers)
-        return {name: breaker.state for name, breaker in breakers.items()}
+    def _next(self, journey: Journey, gate: Gate) -> tuple[Place, Leave, Pass] | None:
+        """Return whom to call now, with all leave; None when there is nothing to do.
 
-    def forget(self, name: str) -> None:
-        """Start afresh with a backend whose settings were changed."""
-        with self._lock:
-            self._breakers.pop(name, None)
-
-    def _next_backend(self, journey: _Journey, cancel: CancelToken) -> Backend | None:
-        """Return the best backend to call now; None when there is nothing to do.
-
-        Pauses before a second try.
+        Waits for whoever may be asked in a moment. Raises GoesElsewhere.
         """
-        has_calls = len(journey.reports) < self._max_calls
-        if cancel.is_cancelled or not journey.waiting or not has_calls:
+        cancel = journey.errand.cancel
+        while not cancel.is_cancelled and not journey.why_over(self._clock()):
+            due = journey.find_due(self._clock())
+            if not due:
+                cancel.wait(max(journey.next_due_s() - self._clock(), 0.0))
+                continue
+            place, leave = self._choose(journey, due)
+            admitted = self._admit(journey, place, leave, gate)
+            if admitted is None:
+                continue
+            if self._goes_elsewhere(journey, place):
+                admitted.settle(NO_CALL)
+                self.breakers.end(place.name, Ended(leave, Lesson.NOTHING))
+                journey.trace.note(f"Left it to the workers of {place.name}.")
+                raise GoesElsewhere(place.candidate.elsewhere, journey.spilled_from)
+            journey.begin_call(place)
+            return place, leave, admitted
+        return None
+
+    def _choose(self, journey: Journey, due: list[Place]) -> tuple[Place, Leave]:
+        """Return the first that is able and willing, else the first of all."""
+        for place in due:
+            why_not = self._find_obstacle(journey, place)
+            leave = None
+            if not why_not:
+                leave = self.breakers.ask(place.name, place.candidate.version)
+                why_not = "" if leave else "it failed of late and is given a pause"
+            if leave:
+                return place, leave
+            journey.put_off(place, why_not)
+        last = self.breakers.ask(due[0].name, due[0].candidate.version, is_last=True)
+        assert last is not None
+        return due[0], last
+
+    def _find_obstacle(self, journey: Journey, place: Place) -> str:
+        """Return why a backend had better not be asked now, empty if it may be."""
+        backend = place.candidate.backend
+        if not backend.is_ready():
+            return "it is not ready"
+        if backend.is_full():
+            return "it is full"
+        return self._find_spill(journey, place)
+
+    def _find_spill(self, journey: Journey, place: Place) -> str:
+        """Return why a backend's reply goes to another one, empty if it does not."""
+        target_s = place.candidate.target_ttft_s
+        if target_s is None or len(journey.waiting) == 1:
+            return ""
+        foreseen_s = place.candidate.backend.predict_ttft_s(journey.errand.request)
+        spill = self.spills.look(place.name, foreseen_s, target_s)
+        if not spill.is_on:
+            return ""
+        journey.spilled_from = journey.spilled_from or place.name
+        if foreseen_s is None or foreseen_s <= target_s:
+            return "it is catching up after a long queue"
+        return (
+            f"its first word was foreseen after {foreseen_s:.1f} s, later than its "
+            f"target of {target_s:g} s"
+        )
+
+    def _admit(
+        self, journey: Journey, place: Place, leave: Leave, gate: Gate
+    ) -> Pass | None:
+        """Return leave of the gates; None, and no place any more, if one refuses."""
+        errand = journey.errand
+        try:
+            return gate.admit(place.name, errand.request, errand.asker)
+        except Refused as refusal:
+            self.breakers.end(place.name, Ended(leave, Lesson.NOTHING))
+            journey.skip(place, str(refusal))
             return None
-        backend = self._choose(journey.waiting)
-        journey.waiting.remove(backend)
-        if backend.name in journey.retried:
-            cancel.wait(self._retry_pause_s)
-        has_time = journey.has_time_for(backend, self._clock())
-        return backend if has_time and not cancel.is_cancelled else None
+        except BaseException:
+            self.breakers.end(place.name, Ended(leave, Lesson.NOTHING))
+            raise
 
-    def _choose(self, waiting: Sequence[Backend]) -> Backend:
-        for backend in waiting:
-            is_willing = backend.is_ready() and not backend.is_full()
-            if is_willing and self._breaker(backend).allows_call():
-                return backend
-        return waiting[0]
+    def _goes_elsewhere(self, journey: Journey, place: Place) -> bool:
+        """Return whether a spilled request is for other workers to go on with."""
+        queue = place.candidate.elsewhere
+        is_spilled = bool(journey.spilled_from) and not journey.is_begun
+        return is_spilled and bool(queue) and journey.errand.can_hand_over(queue)
 
-    def _build_attempt(self, journey: _Journey, backend: Backend) -> Attempt:
-        number = len(journey.reports) + 1
-        deadlines = journey.deadlines[backend.name]
-        return Attempt(number, backend, deadlines, journey.started_s, self._clock)
+    def _call(
+        self, journey: Journey, place: Place, leave: Leave, admitted: Pass
+    ) -> Generator[RoutedItem, None, Attempt]:
+        """Make one call and book it, however it ends; return it."""
+        errand, candidate = journey.errand, place.candidate
+        backend = candidate.backend
+        attempt = Attempt(
+            len(journey.reports) + 1,
+            backend,
+            candidate.deadlines,
+            journey.started_s,
+            self._clock,
+        )
+        started = AttemptStarted(
+            backend.name,
+            backend.model,
+            attempt.number,
+            candidate.host,
+            candidate.region,
+            candidate.leaves_house,
+        )
+        has_begun = False
+        try:
+            yield started
+            has_begun = True
+            yield from attempt.run(errand.request, errand.cancel, self._open_call)
+        finally:
+            if has_begun:
+                self._book(journey, attempt, leave, admitted)
+            else:
+                self.breakers.end(place.name, Ended(leave, Lesson.NOTHING))
+                admitted.settle(NO_CALL)
+        return attempt
 
-    def _queue_next_try(
-        self, journey: _Journey, backend: Backend, error: BackendError
+    def _book(
+        self, journey: Journey, attempt: Attempt, leave: Leave, admitted: Pass
     ) -> None:
-        if error.is_others_fault or backend.name not in journey.retried:
-            journey.retried.add(backend.name)
-            journey.waiting.append(backend)
-
-    def _record(self, attempt: Attempt, backend: Backend) -> AttemptReport:
-        """Teach the breaker, write the log line, return the report."""
-        breaker = self._breaker(backend)
-        if isinstance(attempt.error, BackendError):
-            breaker.record_failure(attempt.error)
-        elif attempt.outcome is AttemptOutcome.CANCELLED:
-            breaker.record_cancelled()
-        else:
-            breaker.record_success()
-        report = attempt.build_report()
+        """Teach the breaker, settle with the gates, report; write the log line."""
+        was_answered = attempt.outcome is AttemptOutcome.COMPLETED
+        report = self._bill(attempt.build_report())
+        ended = build_ended(leave, attempt.error, was_answered)
+        self.breakers.end(report.backend, ended)
+        journey.reports.append(report)
+        try:
+            admitted.settle(report)
+        finally:
+            journey.errand.on_attempt(report)
         logger.info(
             "attempt=%d backend=%s model=%s outcome=%s error=%s ttft_ms=%s"
             " duration_ms=%d",
@@ -182,8 +247,9 @@ class Router:
             report.ttft_ms,
             report.duration_ms,
         )
-        return report
 
-    def _breaker(self, backend: Backend) -> Breaker:
-        with self._lock:
-            return self._breakers.setdefault(backend.name, Breaker(self._clock))
+
+def _describe_end(place: Place, completion: Completion) -> str:
+    if completion.finish_reason is FinishReason.CANCELLED:
+        return f"{place.name} was stopped."
+    return f"{place.name} answered."

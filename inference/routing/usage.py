@@ -43,9 +43,9 @@ def find_usage(
     which is None for a call that was left. An error's usage is no more than that, nor
     is one of a completion that is marked as estimated.
     """
-    counted = getattr(end, "usage", None)
+    counted = None if end is None else end.usage
     if isinstance(end, Completion) and counted and not counted.is_estimated:
-        return end.usage
+        return counted
     said = counted or said
     is_refused = isinstance(end, BackendError) and not _may_be_billed(end)
     if is_refused and not text and said is None:

@@ -113,11 +113,17 @@ class AttemptInline(ReadOnly, admin.TabularInline):
 
     model = Attempt
     fields = (
-        "number", "backend", "model", "outcome", "error", "prompt_tokens",
+        "number", "backend", "place", "model", "outcome", "error", "prompt_tokens",
         "cached_tokens", "completion_tokens", "queue_ms", "ttft_ms", "duration_ms",
-        "cost", "hardware",
+        "cost", "hardware", "request_id",
     )  # fmt: skip
     readonly_fields = fields
+
+    @admin.display(description="Computed")
+    def place(self, attempt: Attempt) -> str:
+        """Return where the call was computed, and whether the text left the house."""
+        where = ", ".join(filter(None, [attempt.host, attempt.region])) or "here"
+        return f"{where} (left the house)" if attempt.left_house else where
 
     @admin.display(description="Cost")
     def cost(self, attempt: Attempt) -> str:

@@ -10,9 +10,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 
-from inference import registry
-from inference.errors import NoBackendLeft
+from inference import routes
+from inference.errors import GoesElsewhere, NoBackendLeft
 from inference.models import Queue
+from inference.routing.plan import Errand
 from inference.types import (
     AttemptStarted,
     CancelToken,
@@ -22,8 +23,8 @@ from inference.types import (
     Reset,
     Routed,
 )
-from support.chat import events, prompts, turns
-from support.chat.ledger import Ledger
+from support.chat import dispatch, events, prompts, turns
+from support.chat.ledger import Ledger, turn_spilled
 from support.chat.patience import outlast
 from support.chat.reply_buffer import read_reply
 from support.chat.reply_writer import ReplyWriter, TurnLost
@@ -77,20 +78,23 @@ def produce(turn_id: UUID) -> UUID | None:
 
 
 def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
-    question = build_question(turn)
+    question, ledger = build_question(turn), Ledger(turn)
+    errand = _build_errand(turn, question.request, cancel, ledger)
     try:
-        routed = _stream(turn, question.request, writer, cancel)
+        routed = _stream(turn, errand, ledger, writer)
+    except GoesElsewhere as error:
+        turn.spilled_from = error.spilled_from
+        logger.info("turn=%s: %s", turn.id, error)
+        turns.hand_over(turn, Queue(error.queue))
+        return
     except NoBackendLeft as error:
         if writer.text:
             writer.reset()
-        if not turn.queue and registry.has_more_elsewhere():
-            logger.info("turn=%s goes to the workers with models: %s", turn.id, error)
-            turns.hand_over(turn, Queue.LOCAL)
-        else:
-            _apologise(turn, str(error), question.passages)
+        _go_down(turn, question, ledger, error)
         return
     if routed.completion.finish_reason is not FinishReason.CANCELLED:
-        _finish_answered(turn, question, writer)
+        turn.spilled_from = turn.spilled_from or routed.spilled_from
+        _finish_answered(turn, question, writer, routed.attempts[-1].backend)
     elif watch.is_leaving:
         # the buffer ends with the process, and a stop keeps what was shown
         turns.save_checkpoint(turn, writer.text)
@@ -98,6 +102,34 @@ def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
     else:
         # by the visitor, or by losing the lease
         _end(turn, _stopped_reply(turn, writer.text, question.passages))
+
+
+def _go_down(
+    turn: Turn, question: Question, ledger: Ledger, error: NoBackendLeft
+) -> None:
+    """Leave a turn to backends that others have and nobody asked, else apologise."""
+    asked = ledger.earlier.asked | {report.backend for report in error.attempts}
+    queue = routes.find_queue_left(dispatch.build_asker(turn.conversation), asked)
+    if queue is None:
+        _apologise(turn, str(error), question.passages)
+        return
+    logger.info("turn=%s goes to the workers of %s: %s", turn.id, queue, error)
+    turn.trace.append(f"Left it to the workers of the queue {queue.value}.")
+    turns.hand_over(turn, queue)
+
+
+def _build_errand(
+    turn: Turn, request: CompletionRequest, cancel: CancelToken, ledger: Ledger
+) -> Errand:
+    """Return the request with all that routing has to know of its turn."""
+    return Errand(
+        request,
+        cancel,
+        on_attempt=lambda report: outlast(lambda: ledger.close(report)),
+        asker=dispatch.build_asker(turn.conversation),
+        earlier=ledger.earlier,
+        can_hand_over=dispatch.is_live,
+    )
 
 
 def _apologise(turn: Turn, why: str, passages: Sequence[RetrievedPassage]) -> None:
@@ -135,18 +167,19 @@ def build_question(turn: Turn) -> Question:
     return Question(request, passages)
 
 
-def _stream(
-    turn: Turn, request: CompletionRequest, writer: ReplyWriter, cancel: CancelToken
-) -> Routed:
-    """Write the router's text as it comes; raises NoBackendLeft, TurnLost."""
-    ledger = Ledger(turn)
-    stream = registry.route(
-        request,
-        cancel,
-        lambda report: outlast(lambda: ledger.close(report)),
-        total_s=settings.TURN_DEADLINE_S,
-        only=Queue(turn.queue) if turn.queue else None,
-    )
+def _stream(turn: Turn, errand: Errand, ledger: Ledger, writer: ReplyWriter) -> Routed:
+    """Write the router's text as it comes; the turn gets the trace, however it ends.
+
+    Raises NoBackendLeft, GoesElsewhere, TurnLost.
+    """
+    try:
+        return _write(errand, ledger, writer, turn.queue)
+    finally:
+        turn.trace = [*turn.trace, *errand.trace.sentences]
+
+
+def _write(errand: Errand, ledger: Ledger, writer: ReplyWriter, queue: str) -> Routed:
+    stream = routes.route(errand, settings.TURN_DEADLINE_S, queue)
     with closing(stream):
         for item in stream:
             if isinstance(item, AttemptStarted):
@@ -183,18 +216,26 @@ def _stopped_reply(
     return turns.Reply(TurnState.STOPPED, text, notice, used=used)
 
 
-def _finish_answered(turn: Turn, question: Question, writer: ReplyWriter) -> None:
+def _finish_answered(
+    turn: Turn, question: Question, writer: ReplyWriter, backend: str
+) -> None:
     """Store the reply with the passages used; cite what the text can be found in.
 
     A reply that is invented is taken back in the open and replaced by an honest one.
+    The conversation stays with its backend, unless that only helped out.
     """
     content, notice = writer.text, None
     if not content.strip() or is_invented(content, question):
         logger.warning("turn=%s attempt=%d invented", turn.id, turn.attempt)
         writer.reset()
         content, notice = UNSURE, Notice.REPLY_UNSURE
+        turn.trace.append("The reply was taken back: it said what nothing supports.")
     used = build_used_passages(turn, "" if notice else content, question.passages)
-    _end(turn, turns.Reply(TurnState.ANSWERED, content, notice, used=used))
+    home = "" if turn.spilled_from else backend
+    reply = turns.Reply(TurnState.ANSWERED, content, notice, used=used, backend=home)
+    _end(turn, reply)
+    if turn.spilled_from:
+        turn_spilled.send_robust(sender=Ledger, backend=turn.spilled_from)
 
 
 def is_invented(content: str, question: Question) -> bool:

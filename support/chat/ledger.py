@@ -1,14 +1,18 @@
 """The ledger of calls to models: a row before each call, closed once after it."""
 
-from django.db.models import Max
+from collections import Counter
+
 from django.dispatch import Signal
 from django.utils import timezone
 
+from inference.routing.plan import Earlier
 from inference.types import AttemptReport, AttemptStarted
 from support.models import Attempt, AttemptOutcome, Turn
 
 # Sent with `attempt`, the closed row. An error of a receiver is logged, no more.
 call_closed = Signal()
+# Sent with `backend`, the name of one that was too busy for a turn another answered.
+turn_spilled = Signal()
 
 
 class Ledger:
@@ -17,9 +21,9 @@ class Ledger:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._num_before = 0
+        self.earlier = Earlier()
         if turn.attempt > 1:  # before the first attempt there are no calls
-            latest = turn.attempts.aggregate(latest=Max("number"))["latest"]
-            self._num_before = latest or 0
+            self._read_earlier()
 
     def open(self, started: AttemptStarted) -> None:
         """Write the row of a call that is about to be made. One query."""
@@ -32,6 +36,9 @@ class Ledger:
             model=started.model,
             queue_ms=round((now - self._turn.created_at).total_seconds() * 1000),
             started_at=now,
+            host=started.host[:253],
+            region=started.region,
+            left_house=started.leaves_house,
         )
 
     def close(self, report: AttemptReport) -> None:
@@ -69,3 +76,18 @@ class Ledger:
         )
         if is_closed:
             call_closed.send_robust(sender=Ledger, attempt=calls.get())
+
+    def _read_earlier(self) -> None:
+        """Learn which calls were made before; those that got lost count as calls only.
+
+        One query.
+        """
+        calls = list(self._turn.attempts.values_list("number", "backend", "outcome"))
+        self._num_before = max((number for number, _, _ in calls), default=0)
+        self.earlier = Earlier(
+            num_calls=len(calls),
+            num_failed=Counter(
+                name for _, name, outcome in calls if outcome == AttemptOutcome.FAILED
+            ),
+            asked=frozenset(name for _, name, _ in calls),
+        )

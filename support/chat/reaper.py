@@ -15,7 +15,8 @@ from django.db import OperationalError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from support.chat import events, turns
+from inference.models import Queue
+from support.chat import dispatch, events, turns
 from support.chat.answering import APOLOGY
 from support.chat.tasks import queue_turn
 from support.chat.worker_thread import WorkerThread
@@ -85,6 +86,8 @@ def _try_rescue(turn: Turn) -> bool:
 def _rescue(turn: Turn) -> bool:
     if turn.num_claims >= turns.MAX_CLAIMS:
         return _give_up(turn) and _ring_for_next(turn)
+    if _is_left_alone(turn) and turns.call_back(turn):
+        logger.warning("turn=%s: queue %s has no workers", turn.id, turn.queue)
     # one of several reapers wins this, the others leave the turn alone
     is_mine = Turn.objects.filter(
         pk=turn.pk, attempt=turn.attempt, published_at=turn.published_at
@@ -93,6 +96,17 @@ def _rescue(turn: Turn) -> bool:
         logger.info("turn=%s state=%s published again", turn.id, turn.state)
         queue_turn(turn.id)
     return bool(is_mine)
+
+
+def _is_left_alone(turn: Turn) -> bool:
+    """Return whether a turn waits for workers for APIs, who are gone, and others live.
+
+    They can make its calls as well. Models are only where their workers are.
+    """
+    if turn.state != TurnState.QUEUED or turn.queue != Queue.CLOUD:
+        return False
+    live = dispatch.read_live_queues()
+    return bool(live) and turn.queue not in live
 
 
 def _give_up(turn: Turn) -> bool:

@@ -10,8 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from inference import registry
-from support.chat import answering, events, rate_limits, turns
+from support.chat import answering, dispatch, events, rate_limits, turns
 from support.chat.cleaning import clean_text
 from support.chat.tasks import doorbell, queue_turn
 from support.models import (
@@ -109,27 +108,25 @@ def _store(
     turn = Turn.objects.create(
         conversation=conversation, question=message, created_at=now, published_at=now
     )
-    queue = registry.queue_of(conversation.first_kind)
-    transaction.on_commit(lambda: _announce_question(message, turn, queue))
+    transaction.on_commit(lambda: _announce_question(message, turn))
     return Accepted(message, turn)
 
 
 def _lock(conversation_id: UUID, client_id: str) -> Any:
-    """Return a conversation whose row is locked, with what has to be known of others.
+    """Return a conversation whose row is locked.
 
-    `is_known` says whether it has a message of this `client_id`, `first_kind` is that
-    of the backend that is asked first. One query instead of three.
+    `is_known` says whether it has a message of this `client_id`. One query for both.
     """
     same = Message.objects.filter(conversation=OuterRef("pk"), client_id=client_id)
     return (
         Conversation.objects.select_for_update()
-        .annotate(is_known=Exists(same), first_kind=registry.first_kind())
+        .annotate(is_known=Exists(same))
         .get(pk=conversation_id)
     )
 
 
-def _announce_question(message: Message, turn: Turn, queue: str) -> None:
-    doorbell.ring(turn.id, queue)
+def _announce_question(message: Message, turn: Turn) -> None:
+    doorbell.ring(turn.id, dispatch.choose_queue(turn.conversation))
     events.publish(turn.conversation_id, events.message_stored(message, turn))
     events.publish(turn.conversation_id, events.turn_changed(turn, message.seq))
 

@@ -10,8 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from inference import registry
-from support.chat import answering
+from support.chat import answering, dispatch
 from support.models import Turn
 
 logger = logging.getLogger(__name__)
@@ -78,9 +77,11 @@ doorbell = _Doorbell()
 def queue_turn(turn_id: UUID) -> None:
     """Publish the job that answers a turn, to the workers of its next backend.
 
-    Three queries; the broker is not waited for.
+    Two queries and those of `choose_queue`; the broker is not waited for.
     """
-    turns = Turn.objects.filter(pk=turn_id)
-    turns.update(published_at=timezone.now())
-    queue_name = turns.values_list("queue", flat=True).first()
-    doorbell.ring(turn_id, queue_name or registry.first_queue())
+    found = Turn.objects.filter(pk=turn_id)
+    found.update(published_at=timezone.now())
+    turn = found.select_related("conversation").only("queue", "conversation").first()
+    if turn is not None:
+        queue_name = turn.queue or dispatch.choose_queue(turn.conversation)
+        doorbell.ring(turn_id, queue_name)

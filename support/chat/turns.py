@@ -45,7 +45,8 @@ LAST_TRY = MAX_CLAIMS - 1
 class Reply:
     """What becomes of a turn: its final state and the message that says so.
 
-    `used` are unsaved rows of the passages that were in the prompt.
+    `used` are unsaved rows of the passages that were in the prompt. `backend` is where
+    the conversation stays from now on, empty where it was.
     """
 
     state: TurnState
@@ -53,6 +54,7 @@ class Reply:
     notice: Notice | None = None
     failure: str = ""
     used: Sequence[UsedPassage] = ()
+    backend: str = ""
 
 
 def worker_name() -> str:
@@ -190,13 +192,18 @@ def release(turn: Turn) -> None:
     """Put a turn back into the queue because its worker cannot go on."""
     Turn.objects.filter(
         pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
-    ).update(state=TurnState.QUEUED, lease_until=None, published_at=timezone.now())
+    ).update(
+        state=TurnState.QUEUED,
+        lease_until=None,
+        published_at=timezone.now(),
+        trace=turn.trace,
+    )
 
 
 def hand_over(turn: Turn, queue: Queue | None = None) -> None:
     """Put a turn back into the queue for another worker, which no failure is.
 
-    With `queue` its workers go on with their own backends alone.
+    With `queue` its workers go on, first of all with their own backends.
     """
     Turn.objects.filter(
         pk=turn.pk, attempt=turn.attempt, state=TurnState.RUNNING
@@ -206,7 +213,20 @@ def hand_over(turn: Turn, queue: Queue | None = None) -> None:
         published_at=timezone.now(),
         num_claims=F("num_claims") - 1,
         queue=queue or turn.queue,
+        spilled_from=turn.spilled_from,
+        trace=turn.trace,
     )
+
+
+def call_back(turn: Turn) -> bool:
+    """Let any worker take a turn whose queue has none; return whether it was waiting.
+
+    One query.
+    """
+    waiting = Turn.objects.filter(
+        pk=turn.pk, attempt=turn.attempt, state=TurnState.QUEUED, queue=turn.queue
+    )
+    return bool(waiting.update(queue=""))
 
 
 def finish(turn: Turn, reply: Reply) -> bool:
@@ -221,6 +241,7 @@ def finish(turn: Turn, reply: Reply) -> bool:
         conversation = Conversation.objects.select_for_update().get(
             pk=turn.conversation_id
         )
+        conversation.backend = reply.backend or conversation.backend
         message = append_message(
             conversation, Role.ASSISTANT, reply.content, now, notice=reply.notice
         )
@@ -234,6 +255,8 @@ def finish(turn: Turn, reply: Reply) -> bool:
             lease_until=None,
             failure=reply.failure[:200],
             checkpoint="",
+            spilled_from=turn.spilled_from,
+            trace=turn.trace,
         )
         if not is_ours:
             transaction.set_rollback(True)
@@ -252,12 +275,12 @@ def append_message(
     client_id: str | None = None,
     notice: Notice | None = None,
 ) -> Message:
-    """Store a message under the conversation's next `seq`. Two queries.
+    """Store a message under the next `seq`; saves the pinned backend too. Two queries.
 
     The caller holds the conversation's row lock in a transaction.
     """
     conversation.last_seq += 1
-    conversation.save(update_fields=["last_seq", "updated_at"])
+    conversation.save(update_fields=["last_seq", "backend", "updated_at"])
     return Message.objects.create(
         conversation=conversation,
         seq=conversation.last_seq,

@@ -12,9 +12,10 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from inference import registry
-from inference.models import Queue
 from support.chat.reaper import Reaper
+from support.chat.spill_watch import SpillWatch
 from support.chat.tasks import doorbell, queue_turn
+from support.chat.trials import Trials
 from support.chat.warmth import Warmth, read_openings
 from support.chat.watch import watch
 from support.chat.worker_thread import WorkerThread
@@ -35,7 +36,7 @@ def start(sender: Any, **_: object) -> None:
     """Start the reaper; load models and articles before the first task."""
     watch.stay()
     queues = sender.app.amqp.queues.consume_from
-    registry.registry.loads_models = Queue.LOCAL in queues
+    registry.registry.queues = frozenset(queues)
     _start_helper(Reaper())
     try:
         registry.warm_up(read_openings())
@@ -44,6 +45,8 @@ def start(sender: Any, **_: object) -> None:
         logger.exception("not everything could be loaded; each reply will try again")
     if registry.registry.loads_models:
         _start_helper(Warmth())
+        _start_helper(SpillWatch())
+    _start_helper(Trials())
     if settings.ALIVE_PATH:
         Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))

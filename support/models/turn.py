@@ -77,6 +77,11 @@ class Turn(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     failure = models.CharField(max_length=200, blank=True)
+    spilled_from = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="The backend that was too busy to answer in time.",
+    )
     trace = models.JSONField(
         default=list,
         blank=True,

@@ -13,7 +13,7 @@ from django.conf import settings
 from prometheus_client import Counter, Histogram, values
 
 from inference.models import Backend, BackendKind
-from support.chat.ledger import call_closed
+from support.chat.ledger import call_closed, turn_spilled
 from support.models import Attempt, AttemptOutcome
 
 _DURATION_BUCKETS = (
@@ -93,11 +93,22 @@ FALLBACKS = Counter(
     "Replies by another backend than the first one asked",
     ("backend",),
 )
+SPILLED = Counter(
+    "chat_spilled_replies",
+    "Replies by another backend because this one would have been late",
+    ("backend",),
+)
 
 
 def watch_calls() -> None:
     """Count every call that is closed in this process from now on."""
     call_closed.connect(observe, dispatch_uid="monitoring")
+    turn_spilled.connect(observe_spill, dispatch_uid="monitoring")
+
+
+def observe_spill(backend: str, **_: object) -> None:
+    """Count a reply that went to another backend."""
+    SPILLED.labels(backend).inc()
 
 
 def observe(attempt: Attempt, **_: object) -> None:

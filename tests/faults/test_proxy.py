@@ -16,34 +16,35 @@ SILENCE_S = 0.3
 
 
 class Echo(socketserver.BaseRequestHandler):
-    """Sends everything back; `gone` counts the clients that it saw go."""
-
-    gone = 0
+    """Sends everything back, and tells the server when a client has gone."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):
             while received := self.request.recv(65536):
                 self.request.sendall(received)
-        type(self).gone += 1
+        assert isinstance(self.server, EchoServer)
+        self.server.gone += 1
 
 
 class EchoServer(socketserver.ThreadingTCPServer):
+    """Serves echoes; `gone` counts the clients that it saw go."""
+
     daemon_threads = True
     request_queue_size = 128
+    gone = 0
 
 
 @pytest.fixture
-def echo_port() -> Iterator[int]:
-    Echo.gone = 0
+def echo() -> Iterator[EchoServer]:
     with EchoServer((HOST, 0), Echo) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-        yield server.server_address[1]
+        yield server
         server.shutdown()
 
 
 @pytest.fixture
-def proxy(echo_port):
-    with FaultProxy(echo_port) as proxy:
+def proxy(echo):
+    with FaultProxy(echo.server_address[1]) as proxy:
         yield proxy
 
 
@@ -108,10 +109,10 @@ def test_passes_on_that_a_client_sends_no_more(client):
     assert receive(client, 1000) == b"last words"
 
 
-def test_forgets_connections_that_have_ended(proxy, client):
+def test_forgets_connections_that_have_ended(echo, proxy, client):
     client.close()
     wait_until(lambda: proxy.num_connections == 0)
-    assert Echo.gone == 1
+    assert echo.gone == 1
 
 
 def wait_until(is_so, timeout_s: float = 10) -> None:
@@ -145,13 +146,15 @@ def test_freezing_what_exists_leaves_new_connections_alone(proxy, client, connec
     assert is_silent(client)
 
 
-def test_the_target_does_not_see_a_client_of_a_frozen_connection_go(proxy, client):
+def test_the_target_does_not_see_a_client_of_a_frozen_connection_go(
+    echo, proxy, client
+):
     proxy.freeze_existing()
     client.close()
     time.sleep(SILENCE_S)
-    assert Echo.gone == 0
+    assert echo.gone == 0
     proxy.thaw()
-    wait_until(lambda: Echo.gone == 1)
+    wait_until(lambda: echo.gone == 1)
 
 
 def test_refuses_new_connections_only(proxy, client, connect):
@@ -163,13 +166,13 @@ def test_refuses_new_connections_only(proxy, client, connect):
     assert ask(connect(), b"back") == b"back"
 
 
-def test_cuts_all_connections_and_lets_new_ones_in(proxy, client, connect):
+def test_cuts_all_connections_and_lets_new_ones_in(echo, proxy, client, connect):
     second = connect()
     assert ask(second, b"two") == b"two"
     assert proxy.cut_all() == 2
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    wait_until(lambda: Echo.gone == 2)
+    wait_until(lambda: echo.gone == 2)
     assert ask(connect(), b"new") == b"new"
 
 
@@ -181,13 +184,13 @@ def test_cuts_after_bytes_to_the_client_once(proxy, client, connect, num_bytes):
     assert proxy.num_cuts == 1
 
 
-def test_cuts_after_bytes_to_the_target(proxy, client):
+def test_cuts_after_bytes_to_the_target(echo, proxy, client):
     before = proxy.num_bytes[Direction.TO_TARGET]
     proxy.cut_after(4, Direction.TO_TARGET)
     client.sendall(b"0123456789")
     with contextlib.suppress(ConnectionResetError):
         assert receive(client, 10) in (b"", b"0123")
-    wait_until(lambda: Echo.gone == 1)
+    wait_until(lambda: echo.gone == 1)
     assert proxy.num_bytes[Direction.TO_TARGET] == before + 4
 
 
@@ -227,15 +230,15 @@ def test_a_target_that_is_not_there_costs_the_connection(connect):
         assert client.recv(1) == b""
 
 
-def test_balances_between_the_targets_that_are_there(echo_port):
-    with FaultProxy(free_port(), echo_port, free_port()) as proxy:
+def test_balances_between_the_targets_that_are_there(echo):
+    with FaultProxy(free_port(), echo.server_address[1], free_port()) as proxy:
         for _ in range(4):
             with socket.create_connection((HOST, proxy.port), timeout=10) as client:
                 assert ask(client, b"hello") == b"hello"
 
 
-def test_ends_with_frozen_connections(echo_port):
-    with FaultProxy(echo_port) as proxy:
+def test_ends_with_frozen_connections(echo):
+    with FaultProxy(echo.server_address[1]) as proxy:
         client = socket.create_connection((HOST, proxy.port), timeout=10)
         assert ask(client, b"hello") == b"hello"
         proxy.freeze()

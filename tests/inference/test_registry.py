@@ -5,9 +5,10 @@ import logging
 import pytest
 from cryptography.fernet import Fernet
 
-from inference import registry
+from inference import registry, routes
 from inference.models import Backend, build_deadlines
 from inference.registry import Registry, settings_of
+from inference.routing.plan import Errand
 from inference.types import (
     AttemptReport,
     CancelToken,
@@ -102,7 +103,8 @@ def test_a_slow_backend_is_left_by_its_own_row():
     make_backend("hang", name="local", position=1, first_token_s=0.1)
     make_backend("say Yes", name="cloud", position=2, first_token_s=30)
     reports: list[AttemptReport] = []
-    items = list(registry.route(REQUEST, CancelToken(), reports.append, total_s=9))
+    errand = Errand(REQUEST, CancelToken(), reports.append)
+    items = list(routes.route(errand, total_s=9))
     assert items[-1].text == "Yes"
     assert reports[0].error_detail == "first_token deadline passed after 0.1 s"
 

@@ -16,7 +16,6 @@ from inference.backends.llama_options import build_config
 from inference.backends.scripted import ScriptedBackend
 from inference.engine.config import Adapter, EngineConfig
 from inference.errors import Unavailable
-from inference.routing.router import Router
 from inference.types import (
     CancelToken,
     ChatMessage,
@@ -29,6 +28,7 @@ from inference.types import (
     Routed,
 )
 from tests.inference.conftest import QUICK, wait_until
+from tests.inference.routing import errands
 from tests.inference.toy_models import adapter, embedder
 
 REQUEST = CompletionRequest((ChatMessage("user", "Where is my tent?"),), max_tokens=20)
@@ -52,10 +52,11 @@ def read(backend, request=REQUEST, cancel=None, deadlines=PATIENT):
 
 def route(backends, request=REQUEST, on_item=lambda item: None):
     items, reports = [], []
-    router = Router(retry_pause_s=0.05)
-    patience = {backend.name: PATIENT for backend in backends}
-    cancel = CancelToken()
-    for item in router.route(request, backends, patience, cancel, reports.append):
+    router = errands.make_router(pause_s=0.05)
+    stream = errands.route(
+        router, request, backends, PATIENT, on_attempt=reports.append
+    )
+    for item in stream:
         items.append(item)
         on_item(item)
     return items, reports

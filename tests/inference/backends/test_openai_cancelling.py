@@ -7,7 +7,6 @@ from inference.backends.scripted import ScriptedBackend
 from inference.errors import (
     Unavailable,
 )
-from inference.routing.router import Router
 from inference.types import (
     CancelToken,
     Completion,
@@ -28,6 +27,7 @@ from tests.inference.backends.openai_stand_in import (
     part,
     say,
 )
+from tests.inference.routing import errands
 
 GUARD_S = 0.5  # generous: measured below 20 ms beside a training
 
@@ -140,12 +140,11 @@ def test_closing_the_backend_fails_calls_in_flight(provider):
 def test_the_router_falls_over_from_it_in_mid_stream(provider):
     provider.answer = [head(), say("Hel"), RESET]
     spare = ScriptedBackend("spare", ["say Good day"])
-    deadlines = {"cloud": DEADLINES, "spare": DEADLINES}
-    reports = []
+    router, reports = errands.make_router(), []
     with connected(provider.url) as backend:
         items = list(
-            Router(retry_pause_s=0.0).route(
-                REQUEST, [backend, spare], deadlines, CancelToken(), reports.append
+            errands.route(
+                router, REQUEST, [backend, spare], DEADLINES, None, reports.append
             )
         )
     seen = [item for item in items if isinstance(item, Delta | Reset)]

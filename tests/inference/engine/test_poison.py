@@ -12,15 +12,14 @@ from inference.backends.llama_cpp import LlamaCppBackend
 from inference.backends.scripted import ScriptedBackend
 from inference.engine.config import EngineConfig
 from inference.errors import BackendError, Interrupted, NoBackendLeft, Poisonous
-from inference.routing.router import Router
 from inference.types import (
-    CancelToken,
     Deadlines,
     FinishReason,
     Routed,
 )
 from tests.inference.conftest import QUICK, wait_until
 from tests.inference.engine.asking import ask, endless, finish, start_talking
+from tests.inference.routing import errands
 
 DEADLY = replace(QUICK, module="tests.inference.engine.deadly_child")
 
@@ -136,11 +135,8 @@ def deadly_backend(model_path):
 
 def route(backends, request):
     """Return how a request ended at the router."""
-    deadlines = {backend.name: Deadlines(first_token_s=30) for backend in backends}
-    stream = Router().route(
-        request, backends, deadlines, CancelToken(), lambda report: None
-    )
-    *_, last = stream
+    router, patient = errands.make_router(pause_s=0.3), Deadlines(first_token_s=30)
+    *_, last = errands.route(router, request, backends, patient)
     return last
 
 

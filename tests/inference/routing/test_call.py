@@ -8,7 +8,6 @@ import pytest
 from inference.backends.scripted import ScriptedBackend
 from inference.errors import NoBackendLeft, Overloaded
 from inference.routing.call import MAX_BUFFERED_ITEMS, CallThreads
-from inference.routing.router import Router
 from inference.types import (
     CancelToken,
     ChatMessage,
@@ -18,6 +17,7 @@ from inference.types import (
     Routed,
 )
 from tests.inference.conftest import wait_until
+from tests.inference.routing import errands
 
 REQUEST = CompletionRequest((ChatMessage("user", "tent boots"),), max_tokens=9000)
 QUICK = Deadlines(connect_s=0.2, first_token_s=0.2, gap_s=0.2, total_s=2.0)
@@ -29,11 +29,9 @@ def is_without_call():
 
 def route(backends, cancel=None, deadlines=QUICK, router=None):
     reports = []
-    router = router or Router(retry_pause_s=0.0)
-    cancel = cancel or CancelToken()
-    deadlines = {backend.name: deadlines for backend in backends}
-    items = list(router.route(REQUEST, backends, deadlines, cancel, reports.append))
-    return items, reports
+    router = router or errands.make_router()
+    stream = errands.route(router, REQUEST, backends, deadlines, cancel, reports.append)
+    return list(stream), reports
 
 
 def test_streams_through_a_thread():
@@ -67,7 +65,7 @@ def test_a_cancel_wakes_a_waiting_request():
 
 def test_hanging_threads_are_bounded():
     threads = CallThreads(time.monotonic, max_hanging=2)
-    router = Router(1, 0.0, time.monotonic, threads.open)
+    router = errands.make_router(max_calls=1, open_call=threads.open)
     frozen = ScriptedBackend("local", ["freeze 2"])
     for _ in range(4):
         with pytest.raises(NoBackendLeft) as caught:

@@ -1,4 +1,5 @@
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from inference.errors import (
     RequestRejected,
     Unavailable,
 )
+from inference.routing.journey import RetryPolicy
+from inference.routing.order import Ranking
+from inference.routing.plan import Candidate, Errand
 from inference.routing.router import Router
 from inference.types import (
     AttemptOutcome,
@@ -41,20 +45,23 @@ DEADLINES = Deadlines(connect_s=1, first_token_s=5, gap_s=2, total_s=20)
 class Trip:
     """One routed request: what came out, what was reported, what was called."""
 
-    def __init__(self, max_calls=3, backends=None, deadlines=None, **scripts):
+    def __init__(self, max_calls=6, backends=None, deadlines=None, **scripts):
         self.clock = ScriptedClock()
         self.calls = ScriptedCalls(self.clock, **scripts)
-        self.router = Router(max_calls, 0.0, self.clock, self.calls)
-        self.backends = backends or [NamedBackend(name) for name in scripts]
-        self.deadlines = dict.fromkeys(scripts, DEADLINES) | (deadlines or {})
+        policy = RetryPolicy(max_calls, pause_s=0.0)
+        self.router = Router(policy, clock=self.clock, open_call=self.calls)
+        patience = dict.fromkeys(scripts, DEADLINES) | (deadlines or {})
+        self.candidates = [
+            Candidate(backend, patience[backend.name])
+            for backend in backends or [NamedBackend(name) for name in scripts]
+        ]
         self.cancel = CancelToken()
         self.reports = []
         self.items = []
 
     def stream(self):
-        return self.router.route(
-            REQUEST, self.backends, self.deadlines, self.cancel, self.reports.append
-        )
+        errand = Errand(REQUEST, self.cancel, self.reports.append)
+        return self.router.route(errand, Ranking(tuple(self.candidates)))
 
     def run(self):
         for item in self.stream():
@@ -254,8 +261,8 @@ def test_asks_a_lone_unwilling_backend_all_the_same():
 
 
 def test_a_backend_that_keeps_failing_cools_down():
-    rejected = [[(0.1, InvalidResponse("?"))]]
-    trip = Trip(local=rejected, cloud=[says("Yes")])
+    broken = [[(0.1, InvalidResponse("?"))]]
+    trip = Trip(local=broken, cloud=[says("Yes")])
     for _ in range(3):
         trip.run()
     trip.run()
@@ -272,7 +279,7 @@ def test_a_cooled_down_backend_is_tried_again_after_the_pause():
 
 def test_changed_settings_forget_the_past():
     trip = Trip(local=[[(0.1, Overloaded("busy", 30))]], cloud=[says("Yes")]).run()
-    trip.router.forget("local")
+    trip.candidates[0] = replace(trip.candidates[0], version="new")
     trip.run()
     assert trip.calls.names == ["local", "cloud", "local", "cloud"]
 
@@ -305,6 +312,6 @@ def test_every_view_is_a_prefix_of_the_reply_and_every_call_is_reported(bodies, 
     assert [report.number for report in trip.reports] == [
         *range(1, len(trip.reports) + 1)
     ]
-    assert len(trip.reports) <= 3
+    assert len(trip.reports) <= 6
     assert all(call.is_abandoned for _, call in trip.calls.opened)
     assert trip.clock() <= 1000 + DEADLINES.total_s + 0.5

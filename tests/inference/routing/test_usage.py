@@ -33,7 +33,7 @@ def stopped(usage: Usage | None) -> Completion:
 
 
 def failed(error: errors.BackendError, usage: Usage | None) -> errors.BackendError:
-    error.usage = usage  # type: ignore[attr-defined]  # as the cloud's errors have it
+    error.usage = usage
     return error
 
 

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from inference.models import Backend, BackendKind, Queue
-from support.chat import services, tasks
+from support.chat import dispatch, services, tasks
 from support.chat.rate_limits import RateLimited
 from support.models import Message, Turn
 from tests.factories import contents, make_backend, make_conversation
@@ -90,6 +90,7 @@ def test_the_same_message_on_many_sockets_at_once_is_stored_once(conversation):
 
 
 def test_a_message_takes_four_queries(conversation, django_capture_on_commit_callbacks):
+    dispatch.choose_queue(conversation)  # is looked up once a second
     with (
         CaptureQueriesContext(connection) as queries,
         django_capture_on_commit_callbacks(execute=True),

@@ -11,8 +11,8 @@ from inference.models import Backend, BackendKind, Queue
 from support.chat import answering, tasks
 from support.chat.reply_buffer import read_reply
 from support.chat.tasks import _Doorbell, queue_turn
-from support.models import Turn
-from tests.factories import change_turn, make_backend, make_turn
+from support.models import AttemptOutcome, Turn
+from tests.factories import change_turn, make_attempt, make_backend, make_turn
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class TestQueue:
 class TestWorkerWithoutModels:
     @pytest.fixture(autouse=True)
     def _loads_nothing(self):
-        registry.registry.loads_models = False
+        registry.registry.queues = frozenset([Queue.CLOUD])
 
     def test_passes_a_turn_on_when_its_apis_fail(self):
         make_backend("fail Unavailable", position=1)
@@ -95,9 +95,10 @@ class TestWorkerWithoutModels:
         answering.produce(turn.id)
         assert Turn.objects.get(pk=turn.pk).state == "failed"
 
-    def test_a_turn_that_was_passed_on_asks_models_alone(self):
-        make_backend("say from an API")
-        turn = change_turn(make_turn(), queue=Queue.LOCAL)
+    def test_a_turn_that_was_passed_on_does_not_ask_the_same_again(self):
+        make_backend("say from an API", name="api")
+        turn = change_turn(make_turn(), queue=Queue.LOCAL, attempt=1)
+        make_attempt(turn, backend="api", outcome=AttemptOutcome.FAILED)
         answering.produce(turn.id)
         assert Turn.objects.get(pk=turn.pk).state == "failed"
 

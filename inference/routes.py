@@ -1,0 +1,189 @@
+"""Whom a request goes to: the operator's rows and rules, made into a route.
+
+docs/routing.md has the rules in the order in which they apply.
+"""
+
+import time
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, replace
+
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from inference.admission import build_gates
+from inference.candidates import find_names
+from inference.errors import GoesElsewhere
+from inference.models import Backend as BackendRow
+from inference.models import Canary, Queue, RoutingPolicy
+from inference.registry import (
+    find_usable,
+    read_breakers,
+    read_enabled,
+    read_spilling,
+    registry,
+)
+from inference.routing.breaker import BreakerState
+from inference.routing.gates import Gates
+from inference.routing.order import Rules, put_before, rank, why_forbidden
+from inference.routing.plan import Asker, Candidate, Errand
+from inference.rules import HouseGate, read_rules
+from inference.types import RoutedItem
+
+
+def route(
+    errand: Errand, total_s: float, only: str = ""
+) -> Generator[RoutedItem, None, None]:
+    """Send a request to the enabled backends, in the order of docs/routing.md.
+
+    `only` names the queue whose backends are asked first, by a worker that was handed
+    the request; others follow if they were not asked for it yet. Like `Router.route`,
+    and raises GoesElsewhere if other workers are to begin. Three queries.
+    """
+    rows, rules = read_enabled(), read_rules()
+    allowed = _find_allowed(rows, rules, errand)
+    usable = find_usable(rules, rows)
+    candidates = registry.line_up(usable, total_s)
+    names = {row.name for row in allowed}
+    candidates = [one for one in candidates if one.name in names]
+    if only:
+        return _go_on(errand, rules, candidates, rows, only)
+    if not registry.loads_models:
+        _check_whose_turn(errand, rules, allowed)
+    registry.remember(errand.request)
+    ranking = rank(candidates, errand.asker, rules)
+    return registry.router.route(errand, ranking, _build_gate(rows))
+
+
+def _go_on(
+    errand: Errand,
+    rules: Rules,
+    candidates: list[Candidate],
+    rows: Sequence[BackendRow],
+    queue: str,
+) -> Generator[RoutedItem, None, None]:
+    """Route what was handed over: to backends of its queue, then to those not asked.
+
+    Nothing is handed over again from here, so that it comes to an end.
+    """
+    first = find_names(rows, queue)
+    staying = [
+        replace(one, target_ttft_s=None, elsewhere="")
+        for one in candidates
+        if one.name in first or one.name not in errand.earlier.asked
+    ]
+    ranking = rank(staying, errand.asker, rules)
+    ranking = put_before(ranking, first, "it was handed over to its workers")
+    return registry.router.route(errand, ranking, _build_gate(rows))
+
+
+def _build_gate(rows: Sequence[BackendRow]) -> Gates:
+    """Return what each call has to pass."""
+    leaving = {row.name for row in rows if row.leaves_house}
+    return Gates([HouseGate(leaving), *build_gates(rows)])
+
+
+def _find_allowed(
+    rows: Sequence[BackendRow], rules: Rules, errand: Errand
+) -> list[BackendRow]:
+    """Return the rows that may be asked; says of the others why not."""
+    allowed = []
+    for row in rows:
+        why = why_forbidden(row, errand.asker, rules)
+        if why:
+            errand.trace.note(f"Skipped {row.name}: {why}.")
+        else:
+            allowed.append(row)
+    return allowed
+
+
+def _check_whose_turn(
+    errand: Errand, rules: Rules, allowed: Sequence[BackendRow]
+) -> None:
+    """Raise GoesElsewhere if a model that others hold comes first, and can answer."""
+    ranking = rank(allowed, errand.asker, rules)
+    first = ranking.options[0] if ranking.options else None
+    if first is None or first.queue != Queue.LOCAL:
+        return
+    if first.name in read_spilling([first.name]):
+        errand.trace.note(f"Passed over {first.name}: it is catching up.")
+    elif read_breakers([first.name])[first.name].state is BreakerState.OPEN:
+        errand.trace.note(f"Passed over {first.name}: it failed of late.")
+    elif not errand.can_hand_over(Queue.LOCAL):
+        errand.trace.note(f"Passed over {first.name}: none of its workers is there.")
+    else:
+        errand.trace.note(
+            f"Left it to the workers of {first.name}: {ranking.why_first}."
+        )
+        raise GoesElsewhere(Queue.LOCAL)
+
+
+def find_queue_left(asker: Asker, asked: Collection[str]) -> Queue | None:
+    """Return the queue of a backend that only others have and nobody asked yet.
+
+    It is one that may be asked; None if there is none. Three queries in a worker for
+    APIs, none in others.
+    """
+    if registry.loads_models:
+        return None
+    rules = read_rules()
+    for row in read_enabled():
+        is_left = row.queue not in registry.queues and row.name not in asked
+        if is_left and not why_forbidden(row, asker, rules):
+            return row.queue
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What those who queue jobs know of backends; a second old at most."""
+
+    rows: Sequence[BackendRow]
+    rules: Rules
+    spilling: Collection[str]
+    until_s: float
+
+
+_outlook: _Outlook | None = None
+_OUTLOOK_S = 1.0
+
+
+@receiver([post_save, post_delete], sender=BackendRow, dispatch_uid="outlook")
+@receiver([post_save, post_delete], sender=Canary, dispatch_uid="outlook")
+@receiver([post_save, post_delete], sender=RoutingPolicy, dispatch_uid="outlook")
+def forget_outlook(**_: object) -> None:
+    """Look anew when the next job is queued."""
+    global _outlook
+    _outlook = None
+
+
+def first_queue(asker: Asker, live: Collection[str] = ()) -> Queue:
+    """Return the queue of the backend that is probably asked first.
+
+    A hint: the worker that takes the job decides. `live` are the queues whose workers
+    are known to take jobs. Without a backend jobs go where models are, as the next one
+    may be there. Three queries a second at most.
+    """
+    global _outlook
+    outlook = _outlook
+    if outlook is None or time.monotonic() > outlook.until_s:
+        rows = list(BackendRow.objects.filter(is_enabled=True).defer("key"))
+        targeted = [row.name for row in rows if row.target_ttft_s is not None]
+        spilling = read_spilling(targeted) if targeted else ()
+        until_s = time.monotonic() + _OUTLOOK_S
+        _outlook = outlook = _Outlook(rows, read_rules(), spilling, until_s)
+    rules = outlook.rules
+    allowed = [row for row in outlook.rows if not why_forbidden(row, asker, rules)]
+    ranked = rank(allowed, asker, rules).options
+    for row in ranked:
+        is_late = row.name in outlook.spilling
+        if not is_late and (not live or row.queue in live):
+            return row.queue
+    return ranked[0].queue if ranked else Queue.LOCAL
+
+
+def report_spills(worker: str) -> None:
+    """Foresee first tokens anew and say what spills, for those who queue jobs."""
+    spills = registry.look_ahead()
+    if spills:
+        said = {name: spill.is_on for name, spill in spills.items()}
+        registry.board.report(worker, said)
