@@ -68,6 +68,10 @@ class BackendError(InferenceError):
     request_id: str = ""
     model: str = ""
 
+    def __str__(self) -> str:
+        said = super().__str__()
+        return f"{said} (request {self.request_id})" if self.request_id else said
+
 
 class Unavailable(BackendError):
     """The backend cannot be reached, is not running, or died before it answered."""

@@ -217,6 +217,19 @@ class Completion:
     request_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How much more a provider said it will take, and in how many seconds it takes all.
+
+    None where it said nothing.
+    """
+
+    requests_left: int | None = None
+    requests_reset_s: float | None = None
+    tokens_left: int | None = None
+    tokens_reset_s: float | None = None
+
+
 class DeadlineKind(StrEnum):
     """Which wait took too long."""
 

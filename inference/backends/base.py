@@ -35,6 +35,7 @@ from inference.types import (
     ChatMessage,
     CompletionRequest,
     Deadlines,
+    RateLimits,
     StreamItem,
 )
 
@@ -44,6 +45,8 @@ class BackendSettings:
     """What an operator says of a backend; which of it counts depends on the kind.
 
     `endpoint` is the base URL of an API, `key` opens it and is never shown.
+    `private_hosts` are those that the deployment allows beside public ones, such as
+    "ollama" or "10.0.0.7:8000".
     """
 
     name: str
@@ -51,6 +54,7 @@ class BackendSettings:
     options: Mapping[str, object] = field(default_factory=dict)
     endpoint: str = ""
     key: str = field(default="", repr=False)
+    private_hosts: tuple[str, ...] = ()
 
 
 class Backend(ABC):
@@ -80,6 +84,10 @@ class Backend(ABC):
     def is_full(self) -> bool:
         """Return whether a call now would be refused for lack of room; never blocks."""
         return False
+
+    def read_rate_limits(self) -> RateLimits | None:
+        """Return how much more the provider said it takes; None if it says nothing."""
+        return None
 
     def predict_ttft_s(self, request: CompletionRequest) -> float | None:
         """Return in how many seconds a first token would come, asked now.
