@@ -1,13 +1,17 @@
 """The gates that every call has to pass, in their order."""
 
-from inference.budgets import BudgetGate, ReadRow
+from collections.abc import Iterable
+
+from inference.budgets import BudgetGate
 from inference.ceilings import CeilingGate
-from inference.routing.gates import Gates
+from inference.models import Backend
+from inference.routing.gates import Gate
 
 
-def build_gates(read_row: ReadRow) -> Gates:
-    """Return the gates; `read_row` returns a backend's row by its name.
+def build_gates(rows: Iterable[Backend]) -> list[Gate]:
+    """Return the gates of money and rates for calls to the backends of `rows`.
 
     Ceilings first: they cost no query, and a call that they refuse reserves nothing.
     """
-    return Gates([CeilingGate(read_row), BudgetGate(read_row)])
+    by_name = {row.name: row for row in rows}
+    return [CeilingGate(by_name.get), BudgetGate(by_name.get)]

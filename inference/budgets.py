@@ -24,9 +24,9 @@ from django.db.models import CharField, F, Q, Sum, Value
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from inference.history import store_event
 from inference.models import (
     Backend,
-    BackendEvent,
     Budget,
     BudgetPeriod,
     EventKind,
@@ -106,14 +106,25 @@ class BudgetGate:
         if highest_usd == 0:
             return FREE
         today, visitor = timezone.localdate(now), hash_visitor(asker.visitor)
-        reserved = _reserve(row, today, visitor, highest_usd)
-        if reserved is None:
+        decision = _reserve(row, today, visitor, highest_usd)
+        _tell_of_alerts(decision.standings)
+        if decision.short is not None:
+            raise _refuse(row, decision.short, highest_usd or Decimal(0))
+        if decision.reservation is None:
             return FREE
-        standings, reservation = reserved
-        _tell_of_alerts(standings)
-        if isinstance(reservation, Reservation):
-            return _Reserved(reservation, standings)
-        raise reservation
+        return _Reserved(decision.reservation, decision.standings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What became of a wish: a reservation, or the budget that is too `short` for it.
+
+    Neither where there is no budget.
+    """
+
+    standings: Sequence[Standing] = ()
+    short: Standing | None = None
+    reservation: Reservation | None = None
 
 
 class _Reserved:
@@ -197,11 +208,10 @@ def find_first_day(period: str, today: date) -> date:
 
 def _reserve(
     row: Backend, today: date, visitor: str, highest_usd: Decimal | None
-) -> tuple[list[Standing], Reservation | Refused] | None:
-    """Reserve a call's highest cost if all budgets pay for it; None without a budget.
+) -> _Decision:
+    """Reserve a call's highest cost if all budgets pay for it.
 
-    Three queries in one transaction. Returns a refusal instead of raising it, which
-    would not be stored.
+    Three queries in one transaction. Raises Refused if the cost is not known.
     """
     with transaction.atomic():
         # in their order, so that no two calls wait for each other
@@ -214,14 +224,13 @@ def _reserve(
             .order_by("pk")
         )
         if not budgets:
-            return None
+            return _Decision()
         if highest_usd is None:
-            why = f"{row} has no known price, so its budget could not be kept"
-            return [], Refused(why)
+            raise Refused("its price is not known, so its budget could not be kept")
         standings = _read_standings(budgets, today, visitor, row)
         for standing in standings:
             if standing.left_usd < highest_usd:
-                return standings, _refuse(row, standing, highest_usd)
+                return _Decision(standings, short=standing)
         is_for_visitor = any(budget.is_per_visitor for budget in budgets)
         reservation = Reservation.objects.create(
             backend=row.name,
@@ -230,7 +239,7 @@ def _reserve(
             usd=highest_usd,
             created_at=timezone.now(),
         )
-    return standings, reservation
+    return _Decision(standings, reservation=reservation)
 
 
 def _read_standings(
@@ -335,7 +344,7 @@ def _tell_of_alerts(
 
 def _tell(kind: EventKind, backend: str, text: str) -> None:
     logger.warning("backend=%s %s", backend or "all", text)
-    BackendEvent.objects.create(backend=backend, kind=kind, text=text)
+    store_event(backend, kind, text)
 
 
 def _settle(reservation: Reservation, cost_usd: Decimal, is_late: bool = False) -> bool:

@@ -15,7 +15,6 @@ from typing import cast
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 
-from inference.admission import build_gates
 from inference.backends.base import Backend, BackendSettings
 from inference.candidates import build_candidate, version_of
 from inference.engine_stats import EngineStats
@@ -81,8 +80,6 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._built: dict[str, _Built] = {}
-        self._rows: dict[str, BackendRow] = {}
-        self.gates = build_gates(self.read_row)
         self._openings: tuple[tuple[ChatMessage, ...], ...] = ()
         self._last_request: CompletionRequest | None = None
         # which jobs this worker takes; one without `local` loads no model
@@ -105,8 +102,7 @@ class Registry:
         A row that no backend can be made from is logged and left out.
         """
         with self._lock:
-            self._rows = {row.name: row for row in rows}
-            names = set(self._rows)
+            names = {row.name for row in rows}
             closing = [
                 self._built.pop(name) for name in list(self._built) if name not in names
             ]
@@ -157,11 +153,6 @@ class Registry:
                 foreseen_s = one.backend.predict_ttft_s(request)
                 spills[name] = self.router.spills.look(name, foreseen_s, target_s)
         return spills
-
-    def read_row(self, name: str) -> BackendRow | None:
-        """Return a backend's row as it was last used. No query unless it never was."""
-        row = self._rows.get(name)
-        return BackendRow.objects.filter(name=name).first() if row is None else row
 
     def warm(self, openings: Sequence[tuple[ChatMessage, ...]]) -> None:
         """Tell all backends, also those to come, how conversations begin."""
@@ -238,7 +229,7 @@ registry = Registry()
 def read_enabled() -> list[BackendRow]:
     """Return the enabled rows in the operator's order. One query.
 
-    Each says by `has_budget` whether a budget counts for it, for the gate.
+    Each says by `has_budget` whether a budget counts for it.
     """
     budgets = Budget.objects.filter(Q(backend=OuterRef("pk")) | Q(backend=None))
     rows = BackendRow.objects.filter(is_enabled=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
+from inference.admission import build_gates
 from inference.candidates import find_names
 from inference.errors import GoesElsewhere
 from inference.models import Backend as BackendRow
@@ -45,21 +46,26 @@ def route(
     names = {row.name for row in allowed}
     candidates = [one for one in candidates if one.name in names]
     if only:
-        return _go_on(errand, rules, candidates, find_names(rows, only))
+        return _go_on(errand, rules, candidates, rows, only)
     if not registry.loads_models:
         _check_whose_turn(errand, rules, allowed)
     registry.remember(errand.request)
     ranking = rank(candidates, errand.asker, rules)
-    return registry.router.route(errand, ranking, _build_gate(candidates))
+    return registry.router.route(errand, ranking, _build_gate(rows))
 
 
 def _go_on(
-    errand: Errand, rules: Rules, candidates: list[Candidate], first: Collection[str]
+    errand: Errand,
+    rules: Rules,
+    candidates: list[Candidate],
+    rows: Sequence[BackendRow],
+    queue: str,
 ) -> Generator[RoutedItem, None, None]:
     """Route what was handed over: to backends of its queue, then to those not asked.
 
     Nothing is handed over again from here, so that it comes to an end.
     """
+    first = find_names(rows, queue)
     staying = [
         replace(one, target_ttft_s=None, elsewhere="")
         for one in candidates
@@ -67,13 +73,13 @@ def _go_on(
     ]
     ranking = rank(staying, errand.asker, rules)
     ranking = put_before(ranking, first, "it was handed over to its workers")
-    return registry.router.route(errand, ranking, _build_gate(staying))
+    return registry.router.route(errand, ranking, _build_gate(rows))
 
 
-def _build_gate(candidates: Sequence[Candidate]) -> Gates:
+def _build_gate(rows: Sequence[BackendRow]) -> Gates:
     """Return what each call has to pass."""
-    leaving = {one.name for one in candidates if one.leaves_house}
-    return Gates([HouseGate(leaving), registry.gates])
+    leaving = {row.name for row in rows if row.leaves_house}
+    return Gates([HouseGate(leaving), *build_gates(rows)])
 
 
 def _find_allowed(

@@ -93,11 +93,11 @@ class Attempt:
 
     def build_report(self) -> AttemptReport:
         """Return the measured record of the call."""
-        completion = self.completion
+        completion, end = self.completion, self.completion or self.error
         started_s, first_s = self._times.call_s, self._first_delta_s
         return AttemptReport(
             backend=self._backend.name,
-            model=completion.model if completion else self._backend.model,
+            model=self._find_model(),
             number=self.number,
             outcome=self.outcome,
             started_at=self._started_at,
@@ -109,8 +109,13 @@ class Attempt:
             finish_reason=completion.finish_reason if completion else None,
             usage=self._find_usage(),
             engine=completion.engine if completion else None,
-            request_id=getattr(completion or self.error, "request_id", ""),
+            request_id=end.request_id if end else "",
         )
+
+    def _find_model(self) -> str:
+        """Return the name that answered, as exact as it is known."""
+        end = self.completion or self.error
+        return (end.model if end else "") or self._backend.model
 
     def _find_usage(self) -> Usage | None:
         """Return what the call used; None if it was not made or not accepted."""

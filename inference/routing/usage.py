@@ -40,12 +40,12 @@ def find_usage(
     """Return what a call used; None if it was not accepted and so costs nothing.
 
     `text` is what came of it, `said` what the provider had counted before the `end`,
-    which is None for a call that was left. An error's usage is no more than that, nor
-    is one of a completion that is marked as estimated.
+    which is None for a call that was left. What the end itself says is the whole unless
+    it is marked as estimated.
     """
-    counted = getattr(end, "usage", None)
-    if isinstance(end, Completion) and counted and not counted.is_estimated:
-        return end.usage
+    counted = None if end is None else end.usage
+    if counted is not None and not counted.is_estimated:
+        return counted
     said = counted or said
     is_refused = isinstance(end, BackendError) and not _may_be_billed(end)
     if is_refused and not text and said is None:

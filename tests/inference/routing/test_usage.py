@@ -25,7 +25,7 @@ REQUEST = CompletionRequest(
 )
 # 9 and 6 bytes are 3 and 2 tokens, and 4 more for each message
 PROMPT_TOKENS = 13
-SAID = Usage(20, 1, cached_tokens=5, cache_write_tokens=8)
+SAID = Usage(20, 1, cached_tokens=5, cache_write_tokens=8, is_estimated=True)
 
 
 def stopped(usage: Usage | None) -> Completion:
@@ -33,7 +33,7 @@ def stopped(usage: Usage | None) -> Completion:
 
 
 def failed(error: errors.BackendError, usage: Usage | None) -> errors.BackendError:
-    error.usage = usage  # as the cloud's errors have it
+    error.usage = usage
     return error
 
 
@@ -84,7 +84,13 @@ def test_what_was_said_before_the_end_goes_before_an_estimate(end):
 
 def test_an_error_brings_what_was_said():
     error = failed(errors.Interrupted("cut"), SAID)
-    assert find_usage(REQUEST, "", None, error).prompt_tokens == 20
+    assert find_usage(REQUEST, "", None, error) == SAID
+
+
+def test_an_error_after_the_last_count_brings_all_of_it():
+    usage = Usage(20, 3)
+    error = failed(errors.InvalidResponse("the answer is empty"), usage)
+    assert find_usage(REQUEST, "x" * 40, SAID, error) is usage
 
 
 def test_the_beginning_of_a_count_is_completed():

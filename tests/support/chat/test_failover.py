@@ -81,7 +81,7 @@ async def test_a_refusal_and_its_successor_are_in_the_ledger(ask, provider, clou
     assert (first.error, first.turn_attempt) == ("Overloaded", 1)
     assert "503" in first.error_detail
     assert (first.prompt_tokens, first.ttft_ms) == (None, None)
-    assert first.cost_usd == 0
+    assert first.cost_usd == 0  # refused, so not billed
     assert (second.number, second.backend, second.outcome) == (2, "second", "completed")
     assert (second.error, second.turn_attempt) == ("", 1)
     assert second.prompt_tokens > 0

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0003_money'),
+        ('inference', '0002_routing_and_money'),
     ]
 
     operations = [

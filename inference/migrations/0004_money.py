@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0002_routing_and_money'),
+        ('inference', '0003_cloud_help'),
     ]
 
     operations = [
