@@ -126,7 +126,7 @@ class Journey:
 
     def put_off(self, place: Place, why: str) -> None:
         """Say why a place that is due has to wait for the others."""
-        self.trace.note(f"Passed over {place.name}: {why}.")
+        self.trace.note_once(f"Passed over {place.name}: {why}.")
 
     def end_call(self, place: Place, error: BackendError, now_s: float) -> None:
         """Say how a call failed; line its backend up again if that may help."""
