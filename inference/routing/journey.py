@@ -69,11 +69,12 @@ class Journey:
         ranking: Ranking[Candidate],
         started_s: float,
         policy: RetryPolicy,
+        spilled_from: str = "",
     ) -> None:
         self.errand = errand
         self.started_s = started_s
         self.reports: list[AttemptReport] = []
-        self.spilled_from = ""
+        self.spilled_from = spilled_from
         self._policy = policy
         self._ranking = ranking
         self.waiting = self._line_up()
