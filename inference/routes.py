@@ -47,11 +47,11 @@ def route(
     candidates = [one for one in candidates if one.name in names]
     if only:
         return _go_on(errand, rules, candidates, rows, only)
-    if not registry.loads_models:
-        _check_whose_turn(errand, rules, allowed)
+    busy = "" if registry.loads_models else _check_whose_turn(errand, rules, allowed)
     registry.remember(errand.request)
     ranking = rank(candidates, errand.asker, rules)
-    return registry.router.route(errand, ranking, _build_gate(rows, candidates))
+    gate = _build_gate(rows, candidates)
+    return registry.router.route(errand, ranking, gate, busy)
 
 
 def _go_on(
@@ -98,15 +98,19 @@ def _find_allowed(
 
 def _check_whose_turn(
     errand: Errand, rules: Rules, allowed: Sequence[BackendRow]
-) -> None:
-    """Raise GoesElsewhere if a model that others hold comes first, and can answer."""
+) -> str:
+    """Return the model of others that comes first and is too busy, empty if none is.
+
+    Raises GoesElsewhere if it could answer.
+    """
     ranking = rank(allowed, errand.asker, rules)
     first = ranking.options[0] if ranking.options else None
     if first is None or first.queue != Queue.LOCAL:
-        return
+        return ""
     if first.name in read_spilling([first.name]):
-        errand.trace.note(f"Passed over {first.name}: it is catching up.")
-    elif read_breakers([first.name])[first.name].state is BreakerState.OPEN:
+        errand.trace.note(f"Passed over {first.name}: its replies would be late.")
+        return first.name
+    if read_breakers([first.name])[first.name].state is BreakerState.OPEN:
         errand.trace.note(f"Passed over {first.name}: it failed of late.")
     elif not errand.can_hand_over(Queue.LOCAL):
         errand.trace.note(f"Passed over {first.name}: none of its workers is there.")
@@ -115,6 +119,7 @@ def _check_whose_turn(
             f"Left it to the workers of {first.name}: {ranking.why_first}."
         )
         raise GoesElsewhere(Queue.LOCAL)
+    return ""
 
 
 def find_queue_left(asker: Asker, asked: Collection[str]) -> Queue | None:

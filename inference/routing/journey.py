@@ -69,11 +69,12 @@ class Journey:
         ranking: Ranking[Candidate],
         started_s: float,
         policy: RetryPolicy,
+        spilled_from: str = "",
     ) -> None:
         self.errand = errand
         self.started_s = started_s
         self.reports: list[AttemptReport] = []
-        self.spilled_from = ""
+        self.spilled_from = spilled_from
         self._policy = policy
         self._ranking = ranking
         self.waiting = self._line_up()
@@ -126,7 +127,7 @@ class Journey:
 
     def put_off(self, place: Place, why: str) -> None:
         """Say why a place that is due has to wait for the others."""
-        self.trace.note(f"Passed over {place.name}: {why}.")
+        self.trace.note_once(f"Passed over {place.name}: {why}.")
 
     def end_call(self, place: Place, error: BackendError, now_s: float) -> None:
         """Say how a call failed; line its backend up again if that may help."""

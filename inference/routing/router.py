@@ -63,18 +63,24 @@ class Router:
         self._bill = bill
 
     def route(
-        self, errand: Errand, ranking: Ranking[Candidate], gate: Gate = OPEN_GATES
+        self,
+        errand: Errand,
+        ranking: Ranking[Candidate],
+        gate: Gate = OPEN_GATES,
+        spilled_from: str = "",
     ) -> Generator[RoutedItem, None, None]:
         """Yield `AttemptStarted`, deltas and resets, and one `Routed` at the end.
 
-        The deadlines of each candidate are its own; `total_s` counts from the
+        `spilled_from` is the backend of others that is known to be too busy. The
+        deadlines of each candidate are its own; `total_s` counts from the
         beginning of the request. Raises NoBackendLeft when every call failed, nobody
         may be asked, or the time is over; text shown by then was not reset. Raises
         GoesElsewhere before the first call. A cancelled request ends with a `Routed`
         that holds the text so far. Each call's report is handed over before the next
         item; closing the generator early reports the call as cancelled.
         """
-        journey = Journey(errand, ranking, self._clock(), self._policy)
+        started_s = self._clock()
+        journey = Journey(errand, ranking, started_s, self._policy, spilled_from)
         reset: Reset | None = None
         while (chosen := self._next(journey, gate)) is not None:
             if reset is not None:

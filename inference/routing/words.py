@@ -45,19 +45,20 @@ _MAX_SENTENCES = 60
 
 
 class Trace:
-    """Decisions in their order. Not shared by threads.
-
-    What was just said is not said again, and beyond sixty sentences nothing is.
-    """
+    """Decisions in their order, sixty at most. Not shared by threads."""
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
 
     def note(self, sentence: str) -> None:
         """Add a decision."""
-        is_known = sentence in self.sentences[-3:]
-        if not is_known and len(self.sentences) < _MAX_SENTENCES:
+        if len(self.sentences) < _MAX_SENTENCES:
             self.sentences.append(sentence)
+
+    def note_once(self, sentence: str) -> None:
+        """Add a decision that is taken again and again while a request waits."""
+        if sentence not in self.sentences:
+            self.note(sentence)
 
 
 def why_failed(error: BackendError) -> str:

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
-from inference.models import Backend, Price
+from inference.models import Backend, Budget, HourlyCost, Price
 from support.admin.read_only import ReadOnly
 from support.knowledge.articles import save_article
 from support.models import Article, Conversation, Site, SystemPrompt, Turn
@@ -27,7 +27,8 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 MODELS = (
-    Article, Backend, Conversation, Group, Price, Site, SystemPrompt, Turn, User,
+    Article, Backend, Budget, Conversation, Group, HourlyCost, Price, Site,
+    SystemPrompt, Turn, User,
 )  # fmt: skip
 PAGES = [
     (model, page)
@@ -73,6 +74,8 @@ def rows(admin_user):
     save_article(Article(title="Returns", slug="returns", body="Within 30 days."))
     backend = make_backend(endpoint="https://api.example.com/v1", key="sk-secret")
     Price.objects.create(backend=backend, input_usd_per_mtok=1, output_usd_per_mtok=2)
+    Budget.objects.create(backend=backend, limit_usd=5)
+    HourlyCost.objects.create(backend=backend, hardware_usd=1)
     Group.objects.create(name="staff")
     turn = make_turn(content="Is *it* <b style='color:red'>open</b>?")
     make_attempt(turn)

@@ -65,7 +65,7 @@ CLAUDE = (BackendKind.ANTHROPIC, claude.MODEL, "")
 CLAUDE_WHOLE = (
     *CLAUDE,
     [
-        claude.head(), CLAUDE_START, *CLAUDE_SAID, claude.BLOCK_END, CLAUDE_END,
+        gpt.head(), CLAUDE_START, *CLAUDE_SAID, claude.BLOCK_END, CLAUDE_END,
         claude.STOP,
     ],
     Usage(821, 77, 300, reasoning_tokens=33, cache_write_tokens=500),
@@ -80,7 +80,7 @@ CLAUDE_ESTIMATE = (
 GEMINI = (BackendKind.GEMINI, gemini.MODEL, "")
 GEMINI_WHOLE = (
     *GEMINI,
-    [gemini.head(), GEMINI_FIRST, GEMINI_LAST],
+    [gpt.head(), GEMINI_FIRST, GEMINI_LAST],
     Usage(800, 170, cached_tokens=512, reasoning_tokens=120),
     "0.00254744",
 )
@@ -95,17 +95,17 @@ CUTS = [
     (*GPT, [gpt.head(), *SAID, HANG], *GPT_ESTIMATE),
     # the text is whole, only what it cost was lost
     (*GPT, [gpt.head(), *SAID, gpt.end(), RESET], *GPT_ESTIMATE),
-    (*CLAUDE, [claude.head(), CLAUDE_START, *CLAUDE_SAID], *CLAUDE_ESTIMATE),
-    (*CLAUDE, [claude.head(), CLAUDE_START, *CLAUDE_SAID, HANG], *CLAUDE_ESTIMATE),
+    (*CLAUDE, [gpt.head(), CLAUDE_START, *CLAUDE_SAID], *CLAUDE_ESTIMATE),
+    (*CLAUDE, [gpt.head(), CLAUDE_START, *CLAUDE_SAID, HANG], *CLAUDE_ESTIMATE),
     (
         *CLAUDE,
         [
-            claude.head(), CLAUDE_START, *CLAUDE_SAID, claude.fault("overloaded_error"),
+            gpt.head(), CLAUDE_START, *CLAUDE_SAID, claude.fault("overloaded_error"),
         ],
         *CLAUDE_ESTIMATE,
     ),
-    (*GEMINI, [gemini.head(), GEMINI_FIRST], *GEMINI_ESTIMATE),
-    (*GEMINI, [gemini.head(), GEMINI_FIRST, HANG], *GEMINI_ESTIMATE),
+    (*GEMINI, [gpt.head(), GEMINI_FIRST], *GEMINI_ESTIMATE),
+    (*GEMINI, [gpt.head(), GEMINI_FIRST, HANG], *GEMINI_ESTIMATE),
 ]  # fmt: skip
 REFUSALS = [
     (*GPT, gpt.refusal(429)),

@@ -25,7 +25,8 @@ def server(tmp_path, set_up_server):
 @pytest.fixture(scope="module")
 def scripted_server(tmp_path_factory, set_up_server):
     """A running server for all tests of a file: starting takes seconds."""
-    server = Server(tmp_path_factory.mktemp("scripted"))
+    settings = {"WORKER_THREADS": "32"}  # that nobody waits for a free one
+    server = Server(tmp_path_factory.mktemp("scripted"), settings)
     server.set_up_like(set_up_server)
     server.use_scripts("say fine")
     server.start()

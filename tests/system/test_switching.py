@@ -66,7 +66,7 @@ def test_a_new_order_counts_within_two_seconds(server, visitor, staff):
     assert ask(one) == "old"
     ids = read_ids(server)
     staff.save_positions({ids["scripted"]: 20, ids["second"]: 10})
-    assert ask(one) == "second"
+    assert ask(visitor()) == "second"
     name, at = read_calls(server)[-1]
     assert name == "second"
     assert 0 <= (at - staff.saved_at).total_seconds() < LIMIT_S
@@ -83,3 +83,32 @@ def test_a_reply_in_progress_is_not_cut_by_a_switch(server, visitor, staff):
     assert ask(other) == "second"
     assert one.receive_until("done")["message"]["content"] == "old reply"
     one.check_views()
+
+
+def test_a_switch_amid_twenty_conversations_loses_none(server, visitor, staff):
+    pk = read_ids(server)["scripted"]
+    slow = 'say "old "\npause 1.5\nsay reply'
+    staff.save_backend(f"{pk}/change/", "scripted", slow, position=10)
+    staff.save_backend("add/", "second", "say second", position=20)
+    running = [visitor() for _ in range(20)]
+    for one in running:
+        one.ask("Who answers?")
+    for one in running[:10]:
+        one.receive_until("delta")
+    ids = read_ids(server)
+    staff.save_positions({ids["scripted"]: 20, ids["second"]: 10})
+    assert ask(visitor()) == "second"
+    at = next(at for name, at in read_calls(server)[::-1] if name == "second")
+    assert 0 <= (at - staff.saved_at).total_seconds() < LIMIT_S
+    for one in running:
+        one.receive_outcomes(1, 30)
+        one.check_views()
+    [contents] = {
+        tuple(final[-1]["message"]["content"] for final in one.finals.values())
+        for one in running[:10]
+    }
+    assert contents == ("old reply",)
+    states = server.execute("SELECT DISTINCT state FROM support_turn")
+    assert states == [("answered",)]
+    staff.save_backend(f"{pk}/change/", "scripted", "say old again", position=20)
+    assert ask(running[0]) == "old again"

@@ -122,9 +122,16 @@ class TestDoorbell:
         assert published == [((str(turn_id),), {"queue": "cloud", "retry": False})]
 
     def test_nobody_waits_for_a_broker_that_hangs(self, publish):
-        is_over = threading.Event()
-        publish(lambda args, **options: is_over.wait(10))
+        hangs, is_over = threading.Event(), threading.Event()
+
+        def hang(args, **options):
+            hangs.set()
+            is_over.wait(10)
+
+        publish(hang)
         doorbell = _Doorbell()
+        doorbell.ring(uuid4(), "local")
+        assert hangs.wait(10)
         for _ in range(1100):  # more than it keeps
             doorbell.ring(uuid4(), "local")
         doorbell.wait(timeout_s=0.01)
