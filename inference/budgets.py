@@ -42,6 +42,8 @@ from inference.types import AttemptReport, CompletionRequest
 logger = logging.getLogger(__name__)
 
 ReadRow = Callable[[str], Backend | None]
+# how many tokens a call to the backend of that name may write at most
+BoundReply = Callable[[str, CompletionRequest], int]
 
 # sums of visitors are of no use once their month is over
 _KEPT = timedelta(days=62)
@@ -89,8 +91,9 @@ class BudgetGate:
     `has_budget` that none counts for it costs no query.
     """
 
-    def __init__(self, read_row: ReadRow) -> None:
+    def __init__(self, read_row: ReadRow, bound_reply: BoundReply) -> None:
         self._read_row = read_row
+        self._bound_reply = bound_reply
 
     def admit(self, backend: str, request: CompletionRequest, asker: Asker) -> Pass:
         """Return leave for a call once its cost is reserved; raises Refused.
@@ -102,7 +105,8 @@ class BudgetGate:
         if row is None or not getattr(row, "has_budget", True):
             return FREE
         now = timezone.now()
-        highest_usd = build_highest_cost(bound_usage(request), row, now)
+        most = bound_usage(request, self._bound_reply(backend, request))
+        highest_usd = build_highest_cost(most, row, now)
         if highest_usd == 0:
             return FREE
         today, visitor = timezone.localdate(now), hash_visitor(asker.visitor)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 from limits.storage import MemoryStorage, RedisStorage, Storage
 
-from inference.budgets import ReadRow
+from inference.budgets import BoundReply, ReadRow
 from inference.models import Backend
 from inference.redis_link import RedisGone, RedisLink, link_to
 from inference.routing.gates import FREE, NO_CALL, Pass, Refused
@@ -114,15 +114,21 @@ class CeilingGate:
     def __init__(
         self,
         read_row: ReadRow,
+        bound_reply: BoundReply,
         open_counts: Callable[[], MinuteCounts] = open_shared_counts,
     ) -> None:
         self._read_row = read_row
+        self._bound_reply = bound_reply
         self._open_counts = open_counts
 
     def admit(self, backend: str, request: CompletionRequest, asker: Asker) -> Pass:
         """Return leave for a call that is counted now; raises Refused. No query."""
         row = self._read_row(backend)
-        ceilings = [] if row is None else _find_ceilings(row, request)
+        if row is None:
+            return FREE
+        num_tokens = estimate_prompt(request.messages)
+        num_tokens += self._bound_reply(backend, request)
+        ceilings = _find_ceilings(row, num_tokens)
         if not ceilings:
             return FREE
         counts = self._open_counts()
@@ -157,11 +163,8 @@ class _Counted:
                 self._counts.correct(taken, num_tokens - counted)
 
 
-def _find_ceilings(
-    row: Backend, request: CompletionRequest
-) -> list[tuple[str, int, int]]:
+def _find_ceilings(row: Backend, num_tokens: int) -> list[tuple[str, int, int]]:
     """Return what a call counts against which limits, by name."""
-    num_tokens = estimate_prompt(request.messages) + request.max_tokens
     ceilings = (
         ("requests", 1, row.max_requests_per_minute),
         ("tokens", num_tokens, row.max_tokens_per_minute),

@@ -50,7 +50,8 @@ def route(
     busy = "" if registry.loads_models else _check_whose_turn(errand, rules, allowed)
     registry.remember(errand.request)
     ranking = rank(candidates, errand.asker, rules)
-    return registry.router.route(errand, ranking, _build_gate(rows), busy)
+    gate = _build_gate(rows, candidates)
+    return registry.router.route(errand, ranking, gate, busy)
 
 
 def _go_on(
@@ -72,13 +73,13 @@ def _go_on(
     ]
     ranking = rank(staying, errand.asker, rules)
     ranking = put_before(ranking, first, "the question was left to its workers")
-    return registry.router.route(errand, ranking, _build_gate(rows))
+    return registry.router.route(errand, ranking, _build_gate(rows, staying))
 
 
-def _build_gate(rows: Sequence[BackendRow]) -> Gates:
+def _build_gate(rows: Sequence[BackendRow], candidates: Sequence[Candidate]) -> Gates:
     """Return what each call has to pass."""
     leaving = {row.name for row in rows if row.leaves_house}
-    return Gates([HouseGate(leaving), *build_gates(rows)])
+    return Gates([HouseGate(leaving), *build_gates(rows, candidates)])
 
 
 def _find_allowed(

@@ -102,6 +102,10 @@ class AnthropicBackend(ApiBackend):
             open_telemetry=False,  # None would read the environment
         )
 
+    def bound_reply(self, request: CompletionRequest) -> int:
+        """Return how much may be written, and thought on top of it."""
+        return request.max_tokens + (self._options.thinking_tokens or 0)
+
     def build_body(self, request: CompletionRequest) -> Mapping[str, object]:
         """Return what is sent; raises RequestRejected for what there is no word for."""
         if request.grammar:
@@ -110,7 +114,7 @@ class AnthropicBackend(ApiBackend):
         system, messages = merge_messages(request.messages)
         body: dict[str, object] = {
             "model": self.model,
-            "max_tokens": request.max_tokens + (options.thinking_tokens or 0),
+            "max_tokens": self.bound_reply(request),
             "messages": self._build_messages(system, messages),
             "stream": True,
             **self._build_choices(request),

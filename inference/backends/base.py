@@ -89,6 +89,10 @@ class Backend(ABC):
         """Return how much more the provider said it takes; None if it says nothing."""
         return None
 
+    def bound_reply(self, request: CompletionRequest) -> int:
+        """Return how many tokens a call may write at most, those it thinks included."""
+        return request.max_tokens
+
     def predict_ttft_s(self, request: CompletionRequest) -> float | None:
         """Return in how many seconds a first token would come, asked now.
 

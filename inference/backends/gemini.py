@@ -80,6 +80,10 @@ class GeminiBackend(ApiBackend):
         super().__init__(settings, _build_headers(settings.key))
         self._client = _build_client(settings.endpoint, self._http)
 
+    def bound_reply(self, request: CompletionRequest) -> int:
+        """Return how much may be written, and thought on top of it."""
+        return request.max_tokens + (self._options.thinking_tokens or 0)
+
     def build_config(
         self, request: CompletionRequest
     ) -> tuple[list[types.Content], types.GenerateContentConfig]:
@@ -89,7 +93,7 @@ class GeminiBackend(ApiBackend):
         options = self._options
         system, messages = merge_messages(request.messages)
         fields: dict[str, object] = {
-            "max_output_tokens": request.max_tokens + (options.thinking_tokens or 0),
+            "max_output_tokens": self.bound_reply(request),
             "automatic_function_calling": {"disable": True},
             "automatic_continuation": False,  # requests of the SDK's own
             **self._build_choices(request),

@@ -74,6 +74,10 @@ class OpenAIBackend(OpenAIProtocol):
         self._options = _read_options(settings)
         super().__init__(settings)
 
+    def bound_reply(self, request: CompletionRequest) -> int:
+        """Return how much may be written, and thought on top of it."""
+        return request.max_tokens + self._options.thinking_tokens
+
     def build_body(self, request: CompletionRequest) -> Mapping[str, object]:
         """Return what is sent; raises RequestRejected for a grammar."""
         if request.grammar:
@@ -81,7 +85,7 @@ class OpenAIBackend(OpenAIProtocol):
         options = self._options
         body = {
             **build_opening(self.model, request),
-            "max_completion_tokens": request.max_tokens + options.thinking_tokens,
+            "max_completion_tokens": self.bound_reply(request),
             **self._build_choices(request),
         }
         if options.reasoning_effort:

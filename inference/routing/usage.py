@@ -14,6 +14,7 @@ How much a call may use at most is another question, which budgets ask before it
 tokenizer in use makes more than one token of a byte.
 """
 
+import json
 from collections.abc import Iterable
 
 from inference.errors import BackendError, Interrupted, InvalidResponse, Timeout
@@ -73,13 +74,14 @@ def estimate_prompt(messages: Iterable[ChatMessage]) -> int:
     return sum(estimate_tokens(m.content) + TOKENS_A_MESSAGE for m in messages)
 
 
-def bound_usage(request: CompletionRequest) -> Usage:
-    """Return what a call uses at most: a token for each byte, and the longest reply."""
-    num_bytes = sum(
-        len(message.content.encode(errors="replace")) + _MOST_A_MESSAGE
-        for message in request.messages
-    )
-    return Usage(num_bytes, request.max_tokens, is_estimated=True)
+def bound_usage(request: CompletionRequest, num_written: int) -> Usage:
+    """Return what a call uses at most that writes at most so many tokens."""
+    texts = [message.content for message in request.messages]
+    if request.is_constrained:
+        texts += [request.grammar, json.dumps(request.json_schema)]
+    num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
+    num_marks = _MOST_A_MESSAGE * len(request.messages)
+    return Usage(num_bytes + num_marks, num_written, is_estimated=True)
 
 
 def _may_be_billed(error: BackendError) -> bool:

@@ -117,7 +117,10 @@ def set_up(**budget) -> BudgetGate:
     Price.objects.create(backend=row, input_usd_per_mtok=1000, output_usd_per_mtok=9000)
     values = {"backend": row, "limit_usd": LIMIT} | budget
     Budget.objects.bulk_create([Budget(**values)])  # sends no signals to the ledger
-    return BudgetGate(lambda name: Backend.objects.get(name=name))
+    return BudgetGate(
+        lambda name: Backend.objects.get(name=name),
+        lambda name, request: request.max_tokens,
+    )
 
 
 def report(cost_usd: Decimal) -> AttemptReport:

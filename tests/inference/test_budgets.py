@@ -47,9 +47,13 @@ def now(monkeypatch):
     return clock
 
 
+def bound(name: str, request: CompletionRequest) -> int:
+    return request.max_tokens
+
+
 @pytest.fixture
 def gate():
-    return BudgetGate(lambda name: Backend.objects.filter(name=name).first())
+    return BudgetGate(lambda name: Backend.objects.filter(name=name).first(), bound)
 
 
 def make_priced(name: str = "cloud") -> Backend:
@@ -338,7 +342,7 @@ class TestQueries:
     def test_a_backend_without_a_budget_costs_none(self, django_assert_num_queries):
         row = make_priced()
         row.has_budget = False  # type: ignore[attr-defined]  # as the registry reads it
-        gate = BudgetGate({"cloud": row}.get)
+        gate = BudgetGate({"cloud": row}.get, bound)
         with django_assert_num_queries(0):
             spend(gate)
 
@@ -349,7 +353,7 @@ class TestQueries:
         row = make_priced()
         make_budget(row, is_per_visitor=is_per_visitor)
         make_budget(None, period="month")
-        gate = BudgetGate({"cloud": row}.get)
+        gate = BudgetGate({"cloud": row}.get, bound)
         spend(gate)  # the day's first makes the row
         with django_assert_num_queries(4 + 2):  # and a savepoint, as tests have one
             leave = gate.admit("cloud", REQUEST, ANN)

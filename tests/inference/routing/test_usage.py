@@ -104,10 +104,17 @@ def test_estimates_begin_a_token_with_every_fourth_byte():
     assert [estimate_tokens(text) for text in texts] == [0, 1, 1, 2, 1, 2]
 
 
+def test_a_schema_is_read_too():
+    plain = bound_usage(REQUEST, 9).prompt_tokens
+    schema = {"type": "boolean"}
+    asked = CompletionRequest(REQUEST.messages, 9, json_schema=schema)
+    assert bound_usage(asked, 9).prompt_tokens == plain + len('{"type": "boolean"}')
+
+
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=4), st.integers(1, 99))
 def test_no_estimate_is_above_the_bound(texts, max_tokens):
     messages = tuple(ChatMessage("user", text) for text in texts)
-    bound = bound_usage(CompletionRequest(messages, max_tokens))
+    bound = bound_usage(CompletionRequest(messages, 1), max_tokens)
     num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
     assert bound.prompt_tokens >= max(estimate_prompt(messages), num_bytes)
     assert bound.completion_tokens == max_tokens
