@@ -8,7 +8,7 @@ nothing, loads no model.
 import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import import_module
 from typing import cast
@@ -152,14 +152,14 @@ def route(
 
     `only` leaves out those of the other queue. Like `Router.route`. One query.
     """
-    rows = _read_usable()
+    rows = read_usable()
     names = {row.name for row in rows if only in (None, row.queue)}
     backends = [backend for backend in registry.use(rows) if backend.name in names]
     deadlines = build_deadlines(rows, total_s)
     return registry.router.route(request, backends, deadlines, cancel, on_attempt)
 
 
-def _read_usable() -> list[BackendRow]:
+def read_usable() -> list[BackendRow]:
     """Return the enabled rows that this process makes backends of. One query."""
     rows = BackendRow.objects.filter(is_enabled=True)
     return [row for row in rows if registry.loads_models or row.queue == Queue.CLOUD]
@@ -210,13 +210,18 @@ def price(report: AttemptReport) -> Decimal | None:
         return None
 
 
+def bill(report: AttemptReport) -> AttemptReport:
+    """Return a report with what its call cost. Two queries; never raises."""
+    return replace(report, cost_usd=price(report))
+
+
 def warm_up(openings: Sequence[tuple[ChatMessage, ...]] = ()) -> None:
     """Build and start the enabled backends, for the first visitor's sake.
 
     `openings` are what conversations begin with, which engines then know already.
     """
     registry.warm(openings)
-    for backend in registry.use(_read_usable()):
+    for backend in registry.use(read_usable()):
         backend.start()
 
 

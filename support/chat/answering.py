@@ -4,15 +4,17 @@ import logging
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
 
+from inference import drills as rehearsals
 from inference import registry
 from inference.errors import NoBackendLeft
-from inference.models import Queue
+from inference.models import Queue, RoutingPolicy, Rung
 from inference.types import (
     AttemptStarted,
     CancelToken,
@@ -22,7 +24,8 @@ from inference.types import (
     Reset,
     Routed,
 )
-from support.chat import events, prompts, turns
+from support.chat import drills, events, prompts, turns
+from support.chat.ladder import step_down
 from support.chat.ledger import Ledger
 from support.chat.patience import outlast
 from support.chat.reply_buffer import read_reply
@@ -35,10 +38,6 @@ from support.models import Notice, Turn, TurnState, UsedPassage
 
 logger = logging.getLogger(__name__)
 
-APOLOGY = (
-    "I'm sorry, I could not answer this just now. Please try again in a moment. The "
-    'button "Talk to a person" below marks your question for our team.'
-)
 UNSURE = (
     "I could not find a reliable answer to that in our help articles. The button "
     '"Talk to a person" below marks your question for our team.'
@@ -73,11 +72,16 @@ def produce(turn_id: UUID) -> UUID | None:
         with suppress(DatabaseError):  # its lease runs out, then
             turns.release(turn)
         raise
+    drills.record(turn)
     return turns.next_queued(turn.conversation_id)
 
 
 def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
     question = build_question(turn)
+    rung = Rung(RoutingPolicy.load().rung)
+    if rung is not Rung.MODEL:
+        _step_down(turn, f"no model is asked: {rung.label}", question.passages, rung)
+        return
     try:
         routed = _stream(turn, question.request, writer, cancel)
     except NoBackendLeft as error:
@@ -87,7 +91,7 @@ def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
             logger.info("turn=%s goes to the workers with models: %s", turn.id, error)
             turns.hand_over(turn, Queue.LOCAL)
         else:
-            _apologise(turn, str(error), question.passages)
+            _step_down(turn, str(error), question.passages)
         return
     if routed.completion.finish_reason is not FinishReason.CANCELLED:
         _finish_answered(turn, question, writer)
@@ -100,11 +104,19 @@ def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
         _end(turn, _stopped_reply(turn, writer.text, question.passages))
 
 
-def _apologise(turn: Turn, why: str, passages: Sequence[RetrievedPassage]) -> None:
-    logger.warning("turn=%s failed: %s", turn.id, why)
+def _step_down(
+    turn: Turn,
+    why: str,
+    passages: Sequence[RetrievedPassage],
+    rung: Rung = Rung.MODEL,
+) -> None:
+    """End a turn that no model answers with the best of what is left."""
+    said = step_down(rung, passages)
+    logger.warning("turn=%s failed, %s: %s", turn.id, said.notice.value, why)
     used = build_used_passages(turn, "", passages)
-    failed = turns.Reply(TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, why, used)
-    _end(turn, failed)
+    for row, passage in zip(used, passages, strict=True):
+        row.is_cited = passage is said.quoted
+    _end(turn, turns.Reply(TurnState.FAILED, said.content, said.notice, why, used))
 
 
 def _end(turn: Turn, reply: turns.Reply) -> None:
@@ -140,7 +152,10 @@ def _stream(
 ) -> Routed:
     """Write the router's text as it comes; raises NoBackendLeft, TurnLost."""
     ledger = Ledger(turn)
-    stream = registry.route(
+    route, rehearsal = registry.route, drills.find_rehearsal(turn)
+    if rehearsal is not None:
+        route = partial(rehearsals.route, rehearsal)
+    stream = route(
         request,
         cancel,
         lambda report: outlast(lambda: ledger.close(report)),

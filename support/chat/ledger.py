@@ -38,7 +38,8 @@ class Ledger:
     def close(self, report: AttemptReport) -> None:
         """Complete the row with what the call took and cost. Four queries.
 
-        The cost stays NULL where no price is known. Sends `call_closed`.
+        The cost stays NULL where no price is known. Sends `call_closed`, but not of a
+        fire drill, which is no traffic.
         """
         usage = report.usage
         calls = Attempt.objects.filter(
@@ -65,5 +66,5 @@ class Ledger:
             request_id=report.request_id[:200],
             finished_at=timezone.now(),
         )
-        if is_closed:
+        if is_closed and not self._turn.conversation.is_synthetic:
             call_closed.send_robust(sender=Ledger, attempt=calls.get())

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from support.chat import events, turns
-from support.chat.answering import APOLOGY
+from support.chat.ladder import APOLOGY
 from support.chat.tasks import queue_turn
 from support.chat.worker_thread import WorkerThread
 from support.models import OPEN_STATES, Notice, Turn, TurnState

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from inference import registry
 from inference.models import Queue
+from support.chat.fire_drills import NightlyDrills
 from support.chat.reaper import Reaper
 from support.chat.tasks import doorbell, queue_turn
 from support.chat.warmth import Warmth, read_openings
@@ -44,6 +45,7 @@ def start(sender: Any, **_: object) -> None:
         logger.exception("not everything could be loaded; each reply will try again")
     if registry.registry.loads_models:
         _start_helper(Warmth())
+    _start_helper(NightlyDrills())
     if settings.ALIVE_PATH:
         Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))

@@ -20,7 +20,7 @@ from support.monitoring.periods import DEFAULT_PERIOD, PERIODS, build_window
 def monitoring(request: HttpRequest) -> HttpResponse:
     """Show latency, cost and load of `?period=`, of `?backend=` or of all.
 
-    Seven queries besides those of every admin page. What is unknown counts as not asked
+    Nine queries besides those of every admin page. What is unknown counts as not asked
     for.
     """
     period = PERIODS.get(request.GET.get("period", ""), DEFAULT_PERIOD)
