@@ -15,7 +15,9 @@ class BusyModel(ScriptedBackend):
 
 
 def build_backend(settings: BackendSettings) -> BusyModel:
-    return BusyModel(settings.name, settings.options.get("scripts", ["say from here"]))
+    scripts = settings.options.get("scripts", ["say from here"])
+    assert isinstance(scripts, list)
+    return BusyModel(settings.name, scripts)
 
 
 def check_settings(settings: BackendSettings) -> None:
