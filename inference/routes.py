@@ -72,7 +72,7 @@ def _go_on(
         if one.name in first or one.name not in errand.earlier.asked
     ]
     ranking = rank(staying, errand.asker, rules)
-    ranking = put_before(ranking, first, "it was handed over to its workers")
+    ranking = put_before(ranking, first, "the question was left to its workers")
     return registry.router.route(errand, ranking, _build_gate(rows, staying))
 
 

@@ -2,7 +2,13 @@
 
 from inference.models.backend import Backend, BackendKind, Queue, build_deadlines
 from inference.models.budget import Budget, BudgetPeriod, Reservation, Spend
-from inference.models.history import BackendEvent, Drill, EventKind
+from inference.models.history import (
+    BackendEvent,
+    BackendTest,
+    Drill,
+    EventKind,
+    writing_speed,
+)
 from inference.models.policy import Canary, CanaryState, RoutingPolicy, Rung
 from inference.models.price import HourlyCost, Price
 
@@ -10,6 +16,7 @@ __all__ = [
     "Backend",
     "BackendEvent",
     "BackendKind",
+    "BackendTest",
     "Budget",
     "BudgetPeriod",
     "Canary",
@@ -24,4 +31,5 @@ __all__ = [
     "Rung",
     "Spend",
     "build_deadlines",
+    "writing_speed",
 ]

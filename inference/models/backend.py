@@ -1,12 +1,14 @@
 """The operator's choice of backends."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from inference.fields import EncryptedTextField
+from inference.fields import EncryptedTextField, UnreadableSecret
 from inference.types import Deadlines
 
 
@@ -23,6 +25,11 @@ class BackendKind(models.TextChoices):
 
 # they run in our own processes
 _KINDS_HERE = {BackendKind.LLAMA_CPP, BackendKind.SCRIPTED}
+
+
+# of a key so much is shown, and only where that is a quarter at most
+_END = 4
+_SHORTEST_SHOWN = 16
 
 
 class Queue(models.TextChoices):
@@ -56,6 +63,13 @@ class Backend(models.Model):
     )
     key = EncryptedTextField(
         blank=True, default="", editable=False, help_text="What the API asks for."
+    )
+    key_end = models.CharField(
+        "key",
+        max_length=4,
+        blank=True,
+        editable=False,
+        help_text="Its last four characters, which are all that is ever shown.",
     )
     options = models.JSONField(
         default=dict,
@@ -113,6 +127,12 @@ class Backend(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the row with the end of its key, if the key can be read."""
+        with suppress(UnreadableSecret):
+            self.key_end = shown_end(self.key)
+        super().save(*args, **kwargs)
+
     @property
     def queue(self) -> Queue:
         """Return which workers it runs in: those that load models, or the others."""
@@ -128,6 +148,11 @@ class Backend(models.Model):
         """Raise ValidationError if the options are not an object."""
         if not isinstance(self.options, Mapping):
             raise ValidationError({"options": "Write a JSON object, such as {}."})
+
+
+def shown_end(key: str) -> str:
+    """Return the last four characters of a key; nothing of one that is too short."""
+    return key[-_END:] if len(key) >= _SHORTEST_SHOWN else ""
 
 
 def build_deadlines(rows: Iterable[Backend], total_s: float) -> dict[str, Deadlines]:

@@ -31,8 +31,10 @@ class RoutingPolicy(models.Model):
         "nightly fire drills at",
         null=True,
         blank=True,
-        help_text="In the server's time zone; empty means none.",
+        help_text="In the server's time zone; empty means none. Each backend then has "
+        "one fault a night, another one each time.",
     )
+    drilled_on = models.DateField(null=True, blank=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -84,11 +84,10 @@ def rank(
 def put_before(
     ranking: Ranking[AnyOption], names: Collection[str], why: str
 ) -> Ranking[AnyOption]:
-    """Return a ranking with those named before the others, `why` if that matters."""
+    """Return a ranking with those named before the others, `why` if there are any."""
     named = [one for one in ranking.options if one.name in names]
     others = [one for one in ranking.options if one.name not in names]
-    options = (*named, *others)
-    return ranking if options == ranking.options else Ranking(options, why)
+    return Ranking((*named, *others), why) if named else ranking
 
 
 def is_in_share(conversation: str, trial: Trial) -> bool:

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString, mark_safe
 
+from support.admin.drill_filters import DrillFilter
 from support.admin.read_only import ReadOnly
 from support.admin.turns import TurnInline
 from support.chat.rendering import render_html
@@ -28,7 +29,7 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin):
     """What visitors asked and got."""
 
     list_display = ["id", "site", "status", "last_seq", "created_at", "updated_at"]
-    list_filter = ["status", "site", "created_at"]
+    list_filter = ["status", DrillFilter, "is_private", "site", "created_at"]
     date_hierarchy = "created_at"
     search_fields = ["messages__content"]
     ordering = ["-updated_at"]

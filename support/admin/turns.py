@@ -8,6 +8,7 @@ from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from support.admin.drill_filters import TurnDrillFilter
 from support.admin.read_only import ReadOnly
 from support.models import Attempt, AttemptOutcome, Turn, UsedPassage
 
@@ -195,6 +196,7 @@ class TurnAdmin(TurnColumns, ReadOnly, admin.ModelAdmin):
         "state",
         BackendFilter,
         OutcomeFilter,
+        TurnDrillFilter,
         "conversation__site",
         "created_at",
     ]

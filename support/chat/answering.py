@@ -1,18 +1,20 @@
 """Produces the reply of a turn: claim, prompt, stream, store."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
 
+from inference import drills as rehearsals
 from inference import routes
 from inference.errors import GoesElsewhere, NoBackendLeft
-from inference.models import Queue
+from inference.models import Queue, RoutingPolicy, Rung
 from inference.routing.plan import Errand
 from inference.types import (
     AttemptStarted,
@@ -22,8 +24,10 @@ from inference.types import (
     FinishReason,
     Reset,
     Routed,
+    RoutedItem,
 )
-from support.chat import dispatch, events, prompts, turns
+from support.chat import dispatch, drills, events, prompts, turns
+from support.chat.ladder import step_down
 from support.chat.ledger import Ledger, turn_spilled
 from support.chat.patience import outlast
 from support.chat.reply_buffer import read_reply
@@ -36,10 +40,6 @@ from support.models import Notice, Turn, TurnState, UsedPassage
 
 logger = logging.getLogger(__name__)
 
-APOLOGY = (
-    "I'm sorry, I could not answer this just now. Please try again in a moment. The "
-    'button "Talk to a person" below marks your question for our team.'
-)
 UNSURE = (
     "I could not find a reliable answer to that in our help articles. The button "
     '"Talk to a person" below marks your question for our team.'
@@ -74,11 +74,16 @@ def produce(turn_id: UUID) -> UUID | None:
         with suppress(DatabaseError):  # its lease runs out, then
             turns.release(turn)
         raise
+    drills.record(turn)
     return turns.next_queued(turn.conversation_id)
 
 
 def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
     question, ledger = build_question(turn), Ledger(turn)
+    rung = Rung(RoutingPolicy.load().rung)
+    if rung is not Rung.MODEL:
+        _step_down(turn, f"no model is asked: {rung.label}", question.passages, rung)
+        return
     errand = _build_errand(turn, question.request, cancel, ledger)
     try:
         routed = _stream(turn, errand, ledger, writer)
@@ -107,11 +112,11 @@ def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
 def _go_down(
     turn: Turn, question: Question, ledger: Ledger, error: NoBackendLeft
 ) -> None:
-    """Leave a turn to backends that others have and nobody asked, else apologise."""
+    """Leave a turn to backends that others have and nobody asked, else step down."""
     asked = ledger.earlier.asked | {report.backend for report in error.attempts}
     queue = routes.find_queue_left(dispatch.build_asker(turn.conversation), asked)
     if queue is None:
-        _apologise(turn, str(error), question.passages)
+        _step_down(turn, str(error), question.passages)
         return
     logger.info("turn=%s goes to the workers of %s: %s", turn.id, queue, error)
     turn.trace.append(f"Left it to the workers of the queue {queue.value}.")
@@ -132,11 +137,19 @@ def _build_errand(
     )
 
 
-def _apologise(turn: Turn, why: str, passages: Sequence[RetrievedPassage]) -> None:
-    logger.warning("turn=%s failed: %s", turn.id, why)
+def _step_down(
+    turn: Turn,
+    why: str,
+    passages: Sequence[RetrievedPassage],
+    rung: Rung = Rung.MODEL,
+) -> None:
+    """End a turn that no model answers with the best of what is left."""
+    said = step_down(rung, passages)
+    logger.warning("turn=%s failed, %s: %s", turn.id, said.notice.value, why)
     used = build_used_passages(turn, "", passages)
-    failed = turns.Reply(TurnState.FAILED, APOLOGY, Notice.REPLY_FAILED, why, used)
-    _end(turn, failed)
+    for row, passage in zip(used, passages, strict=True):
+        row.is_cited = passage is said.quoted
+    _end(turn, turns.Reply(TurnState.FAILED, said.content, said.notice, why, used))
 
 
 def _end(turn: Turn, reply: turns.Reply) -> None:
@@ -172,14 +185,19 @@ def _stream(turn: Turn, errand: Errand, ledger: Ledger, writer: ReplyWriter) -> 
 
     Raises NoBackendLeft, GoesElsewhere, TurnLost.
     """
+    route, rehearsal = routes.route, drills.find_rehearsal(turn)
+    if rehearsal is not None:
+        route = partial(rehearsals.route, rehearsal)
+    stream = route(errand, settings.TURN_DEADLINE_S, turn.queue)
     try:
-        return _write(errand, ledger, writer, turn.queue)
+        return _write(stream, ledger, writer)
     finally:
         turn.trace = [*turn.trace, *errand.trace.sentences]
 
 
-def _write(errand: Errand, ledger: Ledger, writer: ReplyWriter, queue: str) -> Routed:
-    stream = routes.route(errand, settings.TURN_DEADLINE_S, queue)
+def _write(
+    stream: Generator[RoutedItem, None, None], ledger: Ledger, writer: ReplyWriter
+) -> Routed:
     with closing(stream):
         for item in stream:
             if isinstance(item, AttemptStarted):

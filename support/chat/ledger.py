@@ -45,7 +45,7 @@ class Ledger:
         """Complete the row with what the call took and cost. Two queries.
 
         The costs are those of the report, which is billed; NULL where no price is
-        known. Sends `call_closed`.
+        known. Sends `call_closed`, but not of a fire drill, which is no traffic.
         """
         usage = report.usage
         calls = Attempt.objects.filter(
@@ -74,7 +74,7 @@ class Ledger:
             request_id=report.request_id[:200],
             finished_at=timezone.now(),
         )
-        if is_closed:
+        if is_closed and not self._turn.conversation.is_synthetic:
             call_closed.send_robust(sender=Ledger, attempt=calls.get())
 
     def _read_earlier(self) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from inference.models import Queue
 from support.chat import dispatch, events, turns
-from support.chat.answering import APOLOGY
+from support.chat.ladder import APOLOGY
 from support.chat.tasks import queue_turn
 from support.chat.worker_thread import WorkerThread
 from support.models import OPEN_STATES, Notice, Turn, TurnState

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from inference import registry
+from support.chat.fire_drills import NightlyDrills
 from support.chat.reaper import Reaper
 from support.chat.spill_watch import SpillWatch
 from support.chat.tasks import doorbell, queue_turn
@@ -47,6 +48,7 @@ def start(sender: Any, **_: object) -> None:
         _start_helper(Warmth())
         _start_helper(SpillWatch())
     _start_helper(Trials())
+    _start_helper(NightlyDrills())
     if settings.ALIVE_PATH:
         Path(settings.ALIVE_PATH).touch()  # from now on the reaper does
     logger.info("worker ready queues=%s", ",".join(sorted(queues)))

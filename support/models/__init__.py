@@ -7,12 +7,14 @@ from support.models.engine_report import EngineReport
 from support.models.message import Message, Notice, Rating, Role
 from support.models.prompt import SystemPrompt, activate_prompt, store_prompt
 from support.models.queue_pulse import QueuePulse
+from support.models.replay import OPEN_REPLAYS, Replay, ReplayedCall, ReplayState
 from support.models.site import Site
 from support.models.turn import OPEN_STATES, Turn, TurnState
 from support.models.used_passage import UsedPassage
 from support.models.visitor import Visitor
 
 __all__ = [
+    "OPEN_REPLAYS",
     "OPEN_STATES",
     "Article",
     "Attempt",
@@ -25,6 +27,9 @@ __all__ = [
     "Passage",
     "QueuePulse",
     "Rating",
+    "Replay",
+    "ReplayState",
+    "ReplayedCall",
     "Role",
     "Site",
     "SystemPrompt",

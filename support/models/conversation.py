@@ -1,6 +1,7 @@
 """One visitor's chat."""
 
 from django.db import models
+from django.db.models import Q
 
 from support.models.ids import new_id
 from support.models.site import Site
@@ -55,6 +56,12 @@ class Conversation(models.Model):
         indexes = [
             # the admin's list: latest first, filtered by status
             models.Index(fields=["status", "-updated_at"], name="conversation_status"),
+            # monitoring leaves these out
+            models.Index(
+                fields=["id"],
+                condition=Q(is_synthetic=True),
+                name="conversation_synthetic",
+            ),
         ]
 
     def __str__(self) -> str:

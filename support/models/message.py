@@ -20,6 +20,7 @@ class Notice(models.TextChoices):
 
     HANDOFF_REQUESTED = "handoff_requested", "waiting for a person"
     REPLY_FAILED = "reply_failed", "no answer could be given"
+    REPLY_EXCERPT = "reply_excerpt", "an excerpt of an article in place of an answer"
     REPLY_STOPPED = "reply_stopped", "stopped before the first word"
     REPLY_UNSURE = "reply_unsure", "no reliable answer was found"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from support.models import TurnState
+from support.models import Notice, TurnState
 from support.monitoring import charts, formats
 from support.monitoring.charts import Axes, Chart, Series
 from support.monitoring.figures import Figures
@@ -79,6 +79,11 @@ class Page:
             return None
         return sum(step[TurnState.FAILED] for step in self.turns)
 
+    @property
+    def num_excerpts(self) -> int:
+        """Return how many of those got an excerpt of an article."""
+        return sum(step[Notice.REPLY_EXCERPT] for step in self.turns)
+
     def style_of(self, name: str) -> str:
         """Return the colour of a backend; the same in all charts."""
         return f"color-{self.calls.names.index(name) % NUM_COLORS + 1}"
@@ -118,6 +123,8 @@ def build_tiles(page: Page) -> list[Tile]:
         replies.append(
             formats.number_of(page.num_unanswered, "question") + " unanswered"
         )
+    if page.num_unanswered and page.num_excerpts:
+        replies.append(f"{formats.count(page.num_excerpts)} of them got an excerpt")
     return [
         Tile("Replies", formats.count(total.num_replies), replies),
         _spread_tile("Time to first token", total.ttft),

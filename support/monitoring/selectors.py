@@ -27,12 +27,20 @@ from django.db.models.functions import Coalesce
 
 from inference.models import Backend
 from inference.pricing import round_usd
-from support.models import Attempt, AttemptOutcome, Turn, TurnState
+from support.models import (
+    Attempt,
+    AttemptOutcome,
+    Conversation,
+    Notice,
+    Turn,
+    TurnState,
+)
 from support.monitoring.figures import Figures, add_up
 from support.monitoring.periods import Window
 
 # What one page may read. Above it the window begins later, and the page says so.
 MAX_CALLS = 250_000
+EVERY_TURN = Q()
 
 
 class ListOf(Aggregate):
@@ -99,17 +107,27 @@ def read_calls(window: Window) -> Calls:
 def count_turns(window: Window) -> list[Counter[str]]:
     """Return how the turns that ended in each step ended: their states, counted.
 
-    One query, answered by the index alone.
+    Under `Notice.REPLY_EXCERPT` how many of the failed ones got an excerpt of an
+    article. Three queries: the first is answered by the index alone, the others read
+    the few turns of fire drills, which do not count, and those with an excerpt.
     """
     steps: list[Counter[str]] = [Counter() for _ in window.starts]
     for row in _group_turns(window):
         steps[row["step"]][TurnState(row["state"])] += row["number"]
+    drilled = Q(conversation__in=_drilled())
+    for row in _group_turns(window, drilled):
+        steps[row["step"]][TurnState(row["state"])] -= row["number"]
+    excerpts = Q(state=TurnState.FAILED, reply__notice=Notice.REPLY_EXCERPT) & ~drilled
+    for row in _group_turns(window, excerpts):
+        steps[row["step"]][Notice.REPLY_EXCERPT] += row["number"]
     return steps
 
 
-def _group_turns(window: Window) -> QuerySet[Any, Any]:
+def _group_turns(window: Window, only: Q = EVERY_TURN) -> QuerySet[Any, Any]:
     return (
-        Turn.objects.filter(finished_at__gte=window.start, finished_at__lt=window.end)
+        Turn.objects.filter(
+            only, finished_at__gte=window.start, finished_at__lt=window.end
+        )
         .annotate(step=_step_of("finished_at", window))
         .values("step", "state")
         # not of the key, which the index does not hold
@@ -118,10 +136,20 @@ def _group_turns(window: Window) -> QuerySet[Any, Any]:
     )
 
 
+def _drilled() -> QuerySet[Any, Any]:
+    """Return the conversations of fire drills: few, and found by an index."""
+    return Conversation.objects.filter(is_synthetic=True).values("pk")
+
+
+def _drill_turns() -> QuerySet[Any, Any]:
+    return Turn.objects.filter(conversation__in=_drilled()).values("pk")
+
+
 def _find_start(window: Window) -> datetime:
     """Return where the latest `MAX_CALLS` calls of the window begin."""
     earlier = (
         Attempt.objects.filter(started_at__gte=window.start, started_at__lt=window.end)
+        .exclude(turn__in=_drill_turns())
         .order_by("-started_at")
         .values_list("started_at", flat=True)[MAX_CALLS : MAX_CALLS + 1]
     )
@@ -151,6 +179,7 @@ def _group_calls(window: Window, covered_from: datetime) -> QuerySet[Any, Any]:
     )
     return (
         Attempt.objects.filter(started_at__gte=covered_from, started_at__lt=window.end)
+        .exclude(turn__in=_drill_turns())
         .annotate(step=_step_of("started_at", window))
         .values("backend", "step")
         .annotate(

@@ -602,6 +602,11 @@
     return template.content;
   }
 
+  /** Return what a message quotes: of our own words around it the widget has its own. */
+  function quotations(html, base) {
+    return [...htmlContent(html, base).querySelectorAll("blockquote")];
+  }
+
   /** Point a link at `url`, seen from the server; drop what is not http, https or mail. */
   function prepareLink(link, url, base) {
     const target = URL.canParse(url, base) ? new URL(url, base) : null;
@@ -665,6 +670,7 @@
       const { message } = item;
       if (item.isStreaming && item.isEmpty) return this.text.replaceChildren(this.view.typing());
       const wording = message && message.notice && texts(`notice_${message.notice}`);
+      if (message && message.notice === "reply_excerpt") return this.text.replaceChildren(h("p", {}, wording), ...quotations(message.html, base));
       if (wording) return this.text.replaceChildren(wording);
       if (message && message.role !== "user" && message.html) return this.text.replaceChildren(htmlContent(message.html, base));
       const text = this.text.firstChild;
@@ -676,7 +682,7 @@
       const { message, delivery } = item;
       const parts = [];
       if (message && message.citations.length) parts.push(this.sources(message.citations));
-      if (message && message.notice === "reply_failed") parts.push(this.failedActions(message));
+      if (message && ["reply_failed", "reply_excerpt"].includes(message.notice)) parts.push(this.failedActions(message));
       if (delivery === "failed") parts.push(this.unsentActions(item.entry));
       this.extra.replaceChildren(...parts);
     }
@@ -1465,7 +1471,8 @@
       const isContinued = this.spoken.turn === message.turn && message.turn;
       const rest = isContinued ? finishedSentences(message.content, this.spoken.until, true).sentences : message.content;
       const wording = message.notice && this.texts(`notice_${message.notice}`);
-      if (this.view.isOpen) this.view.announce(wording || rest);
+      const quoted = message.notice === "reply_excerpt" ? quotations(message.html, this.view.config.base).map((node) => node.textContent) : [];
+      if (this.view.isOpen) this.view.announce([wording || rest, ...quoted].join(" "));
       this.spoken = { turn: message.turn, attempt: 0, until: message.content.length };
     }
 
@@ -1556,6 +1563,7 @@
       outdated: "The chat was updated. Please reload this page.", forbidden: "The chat is not available on this page.",
       lost: "The earlier conversation has ended. This is a new one.",
       notice_handoff_requested: "I have marked this conversation for our team. Nobody is here right now, and I cannot promise when somebody will be. I go on answering your questions.",
+      notice_reply_excerpt: "I cannot answer this myself just now. Nobody wrote the following for your question; it is the part of our help articles that fits it best.",
       notice_reply_failed: "Sorry, I could not answer this just now.",
       notice_reply_stopped: "You stopped this answer.",
       notice_reply_unsure: "I could not find a reliable answer to that in our help articles. The button \"Talk to a person\" below marks your question for our team.",
@@ -1582,6 +1590,7 @@
       outdated: "Der Chat wurde aktualisiert. Bitte laden Sie die Seite neu.", forbidden: "Der Chat ist auf dieser Seite nicht verfügbar.",
       lost: "Die frühere Unterhaltung ist beendet. Dies ist eine neue.",
       notice_handoff_requested: "Ich habe diese Unterhaltung für unser Team markiert. Gerade ist niemand da, und ich kann keinen Zeitpunkt versprechen. Ihre Fragen beantworte ich weiter.",
+      notice_reply_excerpt: "Ich kann das gerade nicht selbst beantworten. Das Folgende hat niemand für Ihre Frage geschrieben; es ist der Abschnitt unserer Hilfeartikel, der am besten zu ihr passt.",
       notice_reply_failed: "Das konnte ich gerade leider nicht beantworten.",
       notice_reply_stopped: "Sie haben diese Antwort angehalten.",
       notice_reply_unsure: "Dazu habe ich in unseren Hilfeartikeln keine verlässliche Antwort gefunden. Die Schaltfläche „Mit einem Menschen sprechen“ unten markiert Ihre Frage für unser Team.",
@@ -1608,6 +1617,7 @@
       outdated: "تم تحديث المحادثة. يرجى إعادة تحميل الصفحة.", forbidden: "المحادثة غير متاحة في هذه الصفحة.",
       lost: "انتهت المحادثة السابقة. هذه محادثة جديدة.",
       notice_handoff_requested: "لقد وضعت علامة على هذه المحادثة لفريقنا. لا أحد موجود الآن، ولا أستطيع أن أعدك بموعد. سأواصل الإجابة عن أسئلتك.",
+      notice_reply_excerpt: "لا أستطيع الإجابة عن هذا بنفسي الآن. لم يكتب أحد ما يلي ردًا على سؤالك؛ إنه الجزء الأنسب له من مقالات المساعدة لدينا.",
       notice_reply_failed: "عذرًا، لم أتمكن من الإجابة عن هذا الآن.",
       notice_reply_stopped: "لقد أوقفت هذه الإجابة.",
       notice_reply_unsure: "لم أجد إجابة موثوقة عن ذلك في مقالات المساعدة. زر «التحدث إلى شخص» أدناه يضع علامة على سؤالك لفريقنا.",
@@ -1750,6 +1760,7 @@
     .row:is([data-state="pending"], [data-state="limited"]) .bubble { opacity: 0.72; }
     .row[data-state="failed"] .bubble { border: 1px solid var(--danger); background: light-dark(#fbe9e7, #3b1f1c); color: var(--ink); }
     .row[data-notice="reply_failed"] .bubble { border-color: color-mix(in oklab, var(--danger) 45%, var(--line)); }
+    .row[data-notice="reply_excerpt"] .bubble { border-color: color-mix(in oklab, var(--danger) 45%, var(--line)); }
     .row[data-notice="reply_stopped"] .bubble { color: var(--ink-soft); font-style: italic; }
     .row[data-notice="handoff_requested"] .bubble { border-color: color-mix(in oklab, var(--accent) 40%, var(--line)); background: var(--accent-soft); }
     .text > * + * { margin-block-start: 0.55em; }

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from support.chat import answering, prompts, turns
+from support.chat import answering, ladder, prompts, turns
 from support.chat.watch import watch
 from support.models import Attempt, Message, Notice, SystemPrompt, Turn, TurnState
 from tests.factories import contents, make_backend, make_conversation, make_turn
@@ -51,7 +51,7 @@ def test_no_backend_left_is_an_apology():
     make_backend("fail Overloaded")
     turn = produce(make_turn())
     assert turn.state == TurnState.FAILED
-    assert turn.reply.content == answering.APOLOGY
+    assert turn.reply.content == ladder.APOLOGY
     assert "Overloaded" in turn.failure
 
 

@@ -207,7 +207,7 @@ def test_more_calls_cost_no_more_queries(django_assert_num_queries):
     for name in ("a", "b", "c"):
         make_call(backend=name)
         make_call(backend=name, started_at=past(7200))
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         selectors.read_calls(window)
         selectors.count_turns(window)
 
