@@ -8,9 +8,9 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils import timezone
 
-from inference.budgets import Standing, read_standings
 from inference.models import Backend, Budget, HourlyCost, Price
 from inference.pricing import build_highest_cost
+from inference.spends import Standing, read_standings
 from inference.types import Usage
 
 NONE = "-"

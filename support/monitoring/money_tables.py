@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from inference.budgets import Standing
 from inference.hourly import add_up_reserved, count_machine_ms, find_current
 from inference.models import HourlyCost
+from inference.spends import Standing
 from support.monitoring import formats
 from support.monitoring.figures import Figures
 from support.monitoring.panels import Page, Table

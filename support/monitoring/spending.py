@@ -12,10 +12,10 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
-from inference import budgets
-from inference.budgets import Standing
+from inference import spends
 from inference.models import Budget
 from inference.pricing import round_usd
+from inference.spends import Standing
 from support.chat.worker_thread import WorkerThread
 from support.models import Attempt, AttemptOutcome
 
@@ -96,7 +96,7 @@ def read_unpriced(now: datetime) -> list[Unpriced]:
 
 def read_standings(now: datetime) -> list[Standing]:
     """Return how the budgets stand. Two queries, one without a budget."""
-    return budgets.read_standings(timezone.localdate(now))
+    return spends.read_standings(timezone.localdate(now))
 
 
 @receiver(post_save, sender=Budget)
@@ -119,7 +119,7 @@ def take_in(instance: Budget, created: bool, **_: object) -> None:
         .order_by()
     )
     for row in rows:
-        budgets.book_at_least(row["backend"], row["day"], round_usd(row["usd"]))
+        spends.book_at_least(row["backend"], row["day"], round_usd(row["usd"]))
 
 
 class Sweeper(WorkerThread):
@@ -135,7 +135,7 @@ class Sweeper(WorkerThread):
 
     def do_round(self) -> None:
         """Sweep."""
-        budgets.sweep()
+        spends.sweep()
 
 
 def _begin(day: date) -> datetime:

@@ -1,6 +1,7 @@
 """A hundred calls at once against a budget of ten, on SQLite and on Postgres."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,25 +15,26 @@ from django.db import connection, connections
 from django.utils import timezone
 from psycopg import sql
 
-from inference import budgets
+from inference import routes, spends
 from inference.budgets import BudgetGate
 from inference.models import (
     Backend,
     BackendEvent,
-    BackendKind,
     Budget,
     Price,
     Reservation,
     Spend,
 )
 from inference.routing.gates import Refused
-from inference.routing.plan import Asker
+from inference.routing.plan import Asker, Errand
 from inference.types import (
     AttemptOutcome,
     AttemptReport,
+    CancelToken,
     ChatMessage,
     CompletionRequest,
 )
+from tests.factories import make_backend
 
 NUM_CALLS = 100
 LIMIT = Decimal(10)
@@ -113,7 +115,7 @@ def _close_pool() -> None:
 
 
 def set_up(**budget) -> BudgetGate:
-    row = Backend.objects.create(name="cloud", kind=BackendKind.SCRIPTED)
+    row = make_backend("say " + "word " * 100, name="cloud")
     Price.objects.create(backend=row, input_usd_per_mtok=1000, output_usd_per_mtok=9000)
     values = {"backend": row, "limit_usd": LIMIT} | budget
     Budget.objects.bulk_create([Budget(**values)])  # sends no signals to the ledger
@@ -184,13 +186,35 @@ def test_one_visitors_calls_are_ten(run):
     assert Crowd(gate, "1", Asker(visitor="ann")).rush(run) == 10
 
 
+@pytest.mark.parametrize("run", ["sqlite"], indirect=True)
+def test_a_hundred_requests_are_answered_and_the_budget_is_kept(run):
+    """With the registry and the router: who is refused is answered by the next one."""
+    run(set_up).result()
+    run(lambda: make_backend("echo", name="free", position=20)).result()
+    reports: list[AttemptReport] = []
+
+    def ask() -> str:
+        errand = Errand(REQUEST, CancelToken(), on_attempt=reports.append)
+        *_, last = routes.route(errand, total_s=60)
+        return last.attempts[-1].backend
+
+    answered = Counter(call.result() for call in [run(ask) for _ in range(NUM_CALLS)])
+    assert answered == {"cloud": 10, "free": 90}
+    assert len(reports) == NUM_CALLS
+    # a word of prompt and a hundred of reply: ten calls leave less than one may cost
+    cost_usd = Decimal("0.001") + 100 * Decimal("0.009")
+    billed = [report.cost_usd or Decimal(0) for report in reports]
+    assert sum(billed) == 10 * cost_usd
+    assert run(read_sums).result() == (10 * cost_usd, 0)
+
+
 @BOTH
 def test_a_sweep_and_a_late_end_book_once(run):
     gate = run(set_up).result()
     leave = run(lambda: gate.admit("cloud", REQUEST, Asker())).result()
     run(lambda: Reservation.objects.update(created_at=timezone.now().replace(2020)))
     ends = [run(leave.settle, report(Decimal("0.25")))]
-    ends += [run(budgets.sweep) for _ in range(5)]
+    ends += [run(spends.sweep) for _ in range(5)]
     for end in ends:
         end.result()
     assert run(read_sums).result() == (Decimal("0.25"), 0)

@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.utils import timezone
 
-from inference import budgets
-from inference.budgets import BudgetGate, hash_visitor, read_standings
+from inference import spends
+from inference.budgets import BudgetGate
 from inference.models import (
     Backend,
     BackendEvent,
@@ -21,6 +20,7 @@ from inference.models import (
 )
 from inference.routing.gates import FREE, NO_CALL, Refused
 from inference.routing.plan import Asker
+from inference.spends import hash_visitor
 from inference.types import (
     AttemptOutcome,
     AttemptReport,
@@ -229,7 +229,7 @@ class TestVisitors:
         make_budget(make_priced(), is_per_visitor=True)
         spend(gate)
         now["now"] += timedelta(days=63)
-        budgets.sweep()
+        spends.sweep()
         assert Spend.objects.get().visitor == ""
 
 
@@ -302,9 +302,9 @@ class TestDeadWorkers:
         make_budget(make_priced())
         gate.admit("cloud", REQUEST, ANN)
         now["now"] += timedelta(seconds=119)
-        assert budgets.sweep() == 0
+        assert spends.sweep() == 0
         now["now"] += timedelta(seconds=2)
-        assert budgets.sweep() == 1
+        assert spends.sweep() == 1
         assert booked(day=TODAY) == 1
         assert not Reservation.objects.exists()
 
@@ -318,7 +318,7 @@ class TestDeadWorkers:
         make_budget(make_priced(), is_per_visitor=True)
         leave = gate.admit("cloud", REQUEST, ANN)
         now["now"] += timedelta(hours=1)
-        budgets.sweep()
+        spends.sweep()
         leave.settle(ends_with)
         assert {row.usd for row in Spend.objects.all()} == {Decimal(usd)}
 
@@ -328,7 +328,7 @@ class TestDeadWorkers:
         make_budget(make_priced())
         leave = gate.admit("cloud", REQUEST, ANN)
         with monkeypatch.context() as patch:
-            patch.setattr(budgets, "_settle", _fail)
+            patch.setattr(spends, "settle", _fail)
             leave.settle(report())
         assert "backend=cloud not booked yet" in caplog.text
         assert Reservation.objects.exists()
@@ -359,46 +359,3 @@ class TestQueries:
             leave = gate.admit("cloud", REQUEST, ANN)
         with django_assert_num_queries(2 + more + 2):
             leave.settle(report())
-
-
-class TestStandings:
-    def test_they_say_what_is_spent_and_in_flight(self, gate):
-        row = make_priced()
-        make_budget(row, "8")
-        make_budget(None, "100", period="month")
-        spend(gate, "2")
-        gate.admit("cloud", REQUEST, ANN)
-        Spend.objects.create(backend="other", day=TODAY.replace(day=1), usd=5)
-        everything, own = read_standings(TODAY)
-        assert everything.booked_usd == Decimal(7)
-        assert everything.in_flight_usd == Decimal(1)
-        assert (own.booked_usd, own.left_usd) == (Decimal(2), Decimal(5))
-        assert own.share == Decimal("0.25")
-        assert own.state == "open"
-
-    def test_one_of_each_visitor_shows_who_spent_most(self, gate):
-        make_budget(make_priced(), "4", is_per_visitor=True)
-        spend(gate, "1", ANN)
-        spend(gate, "3", BEN)
-        [standing] = read_standings(TODAY)
-        assert (standing.booked_usd, standing.state) == (Decimal(3), "open")
-
-    def test_they_say_when_little_or_nothing_is_left(self, gate):
-        budget = make_budget(make_priced(), "2", alert_percent=50)
-        spend(gate, "1")
-        assert read_standings(TODAY)[0].state == "nearly spent"
-        spend(gate, "1")
-        assert read_standings(TODAY)[0].state == "spent"
-        assert str(budget) == "cloud, day"
-
-
-def test_there_is_one_budget_of_a_kind():
-    make_budget()
-    with pytest.raises(ValidationError, match="such a budget already"):
-        Budget(limit_usd=3).full_clean()
-
-
-def test_what_was_spent_is_never_lowered():
-    for usd, expected in (("2", "2"), ("1", "2"), ("3", "3")):
-        budgets.book_at_least("cloud", TODAY, Decimal(usd))
-        assert booked() == Decimal(expected)

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from inference.budgets import hash_visitor
 from inference.models import Budget, HourlyCost, Reservation, Spend
+from inference.spends import hash_visitor
 from support.models import AttemptOutcome
 from support.monitoring import spending
 from tests.factories import make_attempt, make_backend, make_turn, past
