@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from chatbot.starting import SERVICES, SETTINGS
 from inference.models import Backend
-from inference.registry import settings_of
+from inference.registry import check_private_endpoints, settings_of
 from support.chat.threads import NUM_THREADS
 
 OLDEST_REDIS = (6, 2)
@@ -118,6 +118,22 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
         if urlsplit(url).hostname not in _OWN_HOSTS
         and (urlsplit(url).password or "") in _DEFAULT_PASSWORDS
     ]
+
+
+@register(SETTINGS)
+def check_endpoints(**_: Any) -> list[CheckMessage]:
+    """Find entries of the list of private hosts that are none."""
+    try:
+        check_private_endpoints()
+    except ValueError as error:
+        return [
+            Error(
+                f"PRIVATE_ENDPOINTS: {error}.",
+                hint="Write hosts, some with a port: PRIVATE_ENDPOINTS=ollama:11434.",
+                id="chatbot.E016",
+            )
+        ]
+    return []
 
 
 @register(SETTINGS)

@@ -357,6 +357,10 @@ else:
     # prometheus_client asks only whether the variable is there
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
+# The hosts that backends may be at though they are private, or without TLS
+
+PRIVATE_ENDPOINTS = env.list("PRIVATE_ENDPOINTS", default=[])
+
 # The model that the first set-up makes a backend of
 
 MODELS_DIR = Path(env.str("MODELS_DIR", default="") or VAR_DIR / "models")
@@ -377,5 +381,9 @@ LOGGING = {
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},  # a line for every call to a provider
+        # whole requests at DEBUG: what visitors write is in no log
+        "openai": {"level": "INFO"},
+        "anthropic": {"level": "INFO"},
+        "google_genai": {"level": "INFO"},
     },
 }

@@ -7,44 +7,81 @@ InferenceError
  │    ├── Timeout                a deadline passed
  │    ├── Interrupted            the stream broke after it had begun
  │    ├── InvalidResponse        the answer makes no sense
- │    ├── AuthenticationFailed   the key is wrong, expired or not allowed this
+ │    ├── OperatorNeeded         every call will fail until a person acts
+ │    │    ├── AuthenticationFailed   the key is wrong, expired or not allowed this
+ │    │    ├── AccountExhausted       the account has no money or quota left
+ │    │    └── Misconfigured          there is no such model, or no such address
  │    └── RequestRejected        this request will never be answered here
  │         ├── PromptTooLong     it does not fit the model's context
  │         └── Poisonous         the engine died of it twice
  ├── NoBackendLeft               every backend failed
  ├── ModelError                  a model file cannot be used
  └── DownloadFailed              a model file cannot be fetched
+
+The message of each is for the operator: it says what to do where that is known, never
+holds a key, and is never shown to a visitor.
 """
 # ruff: noqa: N818 - the names say what happened, as those of httpx do
 
+from enum import StrEnum
 from typing import ClassVar
 
-from inference.types import AttemptReport, DeadlineKind
+from inference.types import AttemptReport, DeadlineKind, Usage
 
 
 class InferenceError(Exception):
     """The root of everything that `inference` raises on purpose."""
 
 
+class Retry(StrEnum):
+    """Where the same request may yet be answered.
+
+    HERE: the same backend may do better in a moment, and so may another. ELSEWHERE:
+    only another one. NEVER: nobody in time.
+    """
+
+    HERE = "here"
+    ELSEWHERE = "elsewhere"
+    NEVER = "never"
+
+
 class BackendError(InferenceError):
     """One call to one backend failed.
 
-    `is_backends_fault` tells the breaker whether another request would have done
-    better: a rejected request says nothing about the backend's health.
-    `is_others_fault` tells the router that the call only stood beside one that broke
-    the backend, and which will not be there again.
+    `retry` tells the router where to try again, `retry_after_s` how long to leave this
+    backend alone, None if it did not say. `is_backends_fault` tells the breaker whether
+    another request would have done better: a rejected request says nothing about the
+    backend's health. `is_others_fault` tells the router that the call only stood
+    beside one that broke the backend, and which will not be there again.
+
+    For the ledger: `usage` is what the provider had counted before the failure, None
+    if nothing, `request_id` what it calls the call, `model` the name it answered
+    under; both empty where it did not say.
     """
 
     is_backends_fault: ClassVar[bool] = True
     is_others_fault: bool = False
+    retry: Retry = Retry.ELSEWHERE
+    retry_after_s: float | None = None
+    usage: Usage | None = None
+    request_id: str = ""
+    model: str = ""
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return f"{said} (request {self.request_id})" if self.request_id else said
 
 
 class Unavailable(BackendError):
     """The backend cannot be reached, is not running, or died before it answered."""
 
+    retry = Retry.HERE
+
 
 class Overloaded(BackendError):
     """The backend refuses more work; `retry_after_s` if it said when to come back."""
+
+    retry = Retry.HERE
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -52,24 +89,40 @@ class Overloaded(BackendError):
 
 
 class Timeout(BackendError):
-    """A deadline passed; `kind` says which."""
+    """A deadline passed; `kind` says which. After the total nothing can be tried."""
 
     def __init__(self, kind: DeadlineKind, waited_s: float) -> None:
         super().__init__(f"{kind} deadline passed after {waited_s:.1f} s")
         self.kind = kind
         self.waited_s = waited_s
+        if kind is DeadlineKind.TOTAL:
+            self.retry = Retry.NEVER
 
 
 class Interrupted(BackendError):
     """The stream broke after it had begun."""
+
+    retry = Retry.HERE
 
 
 class InvalidResponse(BackendError):
     """The backend's answer does not follow its protocol."""
 
 
-class AuthenticationFailed(BackendError):
+class OperatorNeeded(BackendError):
+    """No call can do better until a person has changed something: a clear failure."""
+
+
+class AuthenticationFailed(OperatorNeeded):
     """The key is wrong, expired, or not allowed to use this model."""
+
+
+class AccountExhausted(OperatorNeeded):
+    """The account behind the key has no money or no quota left."""
+
+
+class Misconfigured(OperatorNeeded):
+    """What the backend's row names is not there or not allowed: a model, an address."""
 
 
 class RequestRejected(BackendError):
@@ -79,12 +132,22 @@ class RequestRejected(BackendError):
 
 
 class PromptTooLong(RequestRejected):
-    """The prompt and the answer together do not fit the model's context."""
+    """The prompt and the answer together do not fit the model's context.
 
-    def __init__(self, prompt_tokens: int, max_tokens: int, limit_tokens: int) -> None:
+    The numbers are None where the backend gave words instead: then `message` has them.
+    """
+
+    def __init__(
+        self,
+        prompt_tokens: int | None = None,
+        max_tokens: int | None = None,
+        limit_tokens: int | None = None,
+        message: str = "",
+    ) -> None:
         super().__init__(
-            f"a prompt of {prompt_tokens} tokens and an answer of up to {max_tokens} "
-            f"do not fit the limit of {limit_tokens}"
+            message
+            or f"a prompt of {prompt_tokens} tokens and an answer of up to {max_tokens}"
+            f" do not fit the limit of {limit_tokens}"
         )
         self.prompt_tokens = prompt_tokens
         self.max_tokens = max_tokens

@@ -39,6 +39,9 @@ Describe = Callable[[BackendSettings], tuple[bool, str]]
 # each has `build_backend(settings)` and `check_settings(settings)`
 _MODULES = {
     BackendKind.LLAMA_CPP: "inference.backends.llama_cpp",
+    BackendKind.OPENAI: "inference.backends.openai",
+    BackendKind.ANTHROPIC: "inference.backends.anthropic",
+    BackendKind.GEMINI: "inference.backends.gemini",
     BackendKind.OPENAI_COMPATIBLE: "inference.backends.openai_compatible",
     BackendKind.SCRIPTED: "inference.backends.scripted",
 }
@@ -245,6 +248,13 @@ def check_backend(row: BackendRow) -> None:
     check(settings_of(row))
 
 
+def check_private_endpoints() -> None:
+    """Raise ValueError if an entry of PRIVATE_ENDPOINTS is no host."""
+    if settings.PRIVATE_ENDPOINTS:
+        endpoints = import_module("inference.backends.endpoints")
+        endpoints.read_private_hosts(settings.PRIVATE_ENDPOINTS)
+
+
 def describe_need(row: BackendRow) -> tuple[bool, str]:
     """Return whether a row's model fits this machine's memory, and a sentence why.
 
@@ -264,4 +274,11 @@ def settings_of(row: BackendRow) -> BackendSettings:
     """
     is_bundled = row.kind == BackendKind.LLAMA_CPP and not row.model
     model = str(settings.BUNDLED_MODEL_PATH) if is_bundled else row.model
-    return BackendSettings(row.name, model, row.options, row.endpoint, row.key)
+    return BackendSettings(
+        row.name,
+        model,
+        row.options,
+        row.endpoint,
+        row.key,
+        tuple(settings.PRIVATE_ENDPOINTS),
+    )

@@ -1,6 +1,7 @@
 """The values that cross the border of `inference`: requests in, deltas and results out.
 
-A backend yields `Delta`s and ends with one `Completion`. The router yields what
+A backend yields `Delta`s, may say meanwhile what was used so far (`Usage`), and ends
+with one `Completion`. The router yields what
 a visitor may see (`Delta`, `Reset`), says which backend is called
 (`AttemptStarted`), and ends with one `Routed`.
 """
@@ -174,8 +175,7 @@ class Usage:
     `cached_tokens`, which were read from a cache, and `cache_write_tokens`, which were
     written into it at a price of their own, are parts of `prompt_tokens`;
     `reasoning_tokens`, which the model thought and nobody reads, of
-    `completion_tokens`. `is_estimated` says that the backend did not count: the numbers
-    are ours, from the texts.
+    `completion_tokens`. `is_estimated` says that the backend did not count all of it.
     """
 
     prompt_tokens: int
@@ -214,6 +214,19 @@ class Completion:
     model: str
     engine: EngineTimings | None = None
     request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How much more a provider said it will take, and in how many seconds it takes all.
+
+    None where it said nothing.
+    """
+
+    requests_left: int | None = None
+    requests_reset_s: float | None = None
+    tokens_left: int | None = None
+    tokens_reset_s: float | None = None
 
 
 class DeadlineKind(StrEnum):
@@ -318,7 +331,7 @@ class Routed:
 
 
 RoutedItem = AttemptStarted | Delta | Reset | Routed
-StreamItem = Delta | Completion
+StreamItem = Delta | Usage | Completion
 
 
 class CancelToken:

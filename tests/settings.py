@@ -8,6 +8,8 @@ os.environ["FIELD_ENCRYPTION_KEYS"] = "dGVzdHMgb25seSwgdGVzdHMgb25seSwgdGVzdHMgI
 os.environ["EMBEDDED_WORKER"] = "false"
 # what is in .env is not for tests; what is in the environment is
 os.environ.setdefault("DATABASE_URL", "")
+# stand-ins of providers listen here
+os.environ["PRIVATE_ENDPOINTS"] = "127.0.0.1"
 # the tests that need a Redis take its address from here themselves
 for _name in ("REDIS_URL", "CHANNEL_LAYER_URL", "REPLY_BUFFER_URL", "CELERY_BROKER_URL",
               "RATE_LIMIT_STORAGE_URL"):  # fmt: skip

@@ -51,6 +51,10 @@ VIOLATIONS = {
         "inference/engine/kv_cache.py",
         "from inference.engine.scheduler import Scheduler",
     ),
+    "A call to an API goes down to its line": (
+        "inference/backends/endpoints.py",
+        "from inference.backends.connection import Line",
+    ),
     "A model file is read, then judged, then listed": (
         "inference/model_files/header.py",
         "from inference.model_files import card",
@@ -93,6 +97,7 @@ ROOMS = {
     "Monitoring reads, adds up, draws, and is asked": "support/monitoring",
     "A request flows one way through inference": "inference",
     "The host drives the engine, the engine its parts": "inference/engine",
+    "A call to an API goes down to its line": "inference/backends",
 }
 
 

@@ -3,7 +3,9 @@
 A backend is one model behind one API. Its `stream` is a generator that
 
 1. yields `Delta`s whose text is not empty, in order, as they arrive;
-2. ends with exactly one `Completion`: why it ended and what it used;
+2. ends with exactly one `Completion`: why it ended and what it used. Before that it
+   may yield a `Usage` whenever the provider says what it has counted so far: the last
+   one is what a call costs whose end never comes;
 3. raises `BackendError` and nothing else: foreign exceptions are translated inside,
    with `raise ... from`;
 4. looks at `cancel` between deltas and while it waits. A cancelled stream ends soon
@@ -33,6 +35,7 @@ from inference.types import (
     ChatMessage,
     CompletionRequest,
     Deadlines,
+    RateLimits,
     StreamItem,
 )
 
@@ -42,6 +45,8 @@ class BackendSettings:
     """What an operator says of a backend; which of it counts depends on the kind.
 
     `endpoint` is the base URL of an API, `key` opens it and is never shown.
+    `private_hosts` are those that the deployment allows beside public ones, such as
+    "ollama" or "10.0.0.7:8000".
     """
 
     name: str
@@ -49,6 +54,7 @@ class BackendSettings:
     options: Mapping[str, object] = field(default_factory=dict)
     endpoint: str = ""
     key: str = field(default="", repr=False)
+    private_hosts: tuple[str, ...] = ()
 
 
 class Backend(ABC):
@@ -78,6 +84,10 @@ class Backend(ABC):
     def is_full(self) -> bool:
         """Return whether a call now would be refused for lack of room; never blocks."""
         return False
+
+    def read_rate_limits(self) -> RateLimits | None:
+        """Return how much more the provider said it takes; None if it says nothing."""
+        return None
 
     def predict_ttft_s(self, request: CompletionRequest) -> float | None:
         """Return in how many seconds a first token would come, asked now.

@@ -6,7 +6,7 @@ from a blocking read. So each call has a `Line` that holds its socket.
 
 Connections are not kept for the next call. Nothing retries here, and a kept
 connection that the provider closes in that moment would fail the call; and a
-stream that ends at `[DONE]` leaves its connection unusable anyway.
+stream that ends at its last event leaves its connection unusable anyway.
 """
 
 import functools
@@ -15,11 +15,13 @@ import ssl
 import threading
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
 
+import httpcore2
 import httpx2
 
-from inference.errors import InvalidResponse
+from inference.backends.dialing import Dialer
+from inference.backends.endpoints import PrivateHosts, find_port
+from inference.errors import InvalidResponse, Misconfigured
 
 # A token takes up to 400 bytes of a stream: room for 80,000 of them.
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
@@ -32,42 +34,48 @@ class Line:
 
     It keeps a handle of its own on the socket: TLS takes the first one over, and
     whoever closes that lets its number go to the next connection of another call.
+    `timeout` bounds its single waits. `response` is what came of the call, None until
+    its head is here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: httpx2.Timeout) -> None:
+        self.timeout = timeout
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._handle: socket.socket | None = None
         self._is_hung_up = False
+        self.response: httpx2.Response | None = None
 
     @property
     def is_hung_up(self) -> bool:
         """Return whether somebody has hung up."""
         return self._is_hung_up
 
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take the socket as soon as it is connected; called by `httpcore2`."""
-        if event == "connection.connect_tcp.complete":
-            self.attach(info["return_value"].get_extra_info("socket"))
+    def attach(self, connection: socket.socket) -> None:
+        """Watch over a socket in the place of the one before.
 
-    def attach(self, connected: socket.socket) -> None:
-        """Watch over a socket; shuts it down if somebody has hung up meanwhile."""
-        handle = connected.dup()
+        To be called before it is connected, which a shut-down ends, and again when it
+        is: between the two calls a shut-down is lost. Raises ConnectionAbortedError if
+        somebody has hung up meanwhile.
+        """
+        handle = connection.dup()
         with self._lock:
-            if not self._is_hung_up:
-                self._socket = handle
-                return
-        _shut_down(handle)
+            self._handle, former = handle, self._handle
+            is_late = self._is_hung_up
+        if former is not None:
+            former.close()
+        if is_late:
+            self.hang_up()
+            raise ConnectionAbortedError("hung up before the call")
 
     def hang_up(self) -> None:
-        """End the connection and wake who reads from it. May be called twice.
-
-        A connection that is still being made ends when it stands.
-        """
+        """End the connection and wake who waits for it. May be called twice."""
         with self._lock:
             self._is_hung_up = True
-            handle, self._socket = self._socket, None
+            handle, self._handle = self._handle, None
         if handle is not None:
-            _shut_down(handle)
+            with suppress(OSError):  # the other side was faster
+                handle.shutdown(socket.SHUT_RDWR)
+            handle.close()
 
 
 @functools.cache
@@ -76,35 +84,40 @@ def _build_tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
-def _shut_down(handle: socket.socket) -> None:
-    with suppress(OSError):  # the other side was faster
-        handle.shutdown(socket.SHUT_RDWR)
-    handle.close()
-
-
 class LineTransport(httpx2.HTTPTransport):
     """Sends requests over lines of their own and bounds what comes back.
 
     Only the headers that a call needs go out, with `headers` added: SDKs add what they
-    find in the environment and describe the machine.
+    find in the environment and describe the machine. Nothing goes to an address that
+    endpoints.py refuses.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__(
-            verify=_build_tls(),
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+    def __init__(
+        self, headers: Mapping[str, str], private_hosts: PrivateHosts | None = None
+    ) -> None:
+        super().__init__(verify=_build_tls(), trust_env=False)
+        self._private_hosts = private_hosts or PrivateHosts()
+        # httpx2 has no word of its own for who connects
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=_build_tls(),
+            max_connections=None,
+            max_keepalive_connections=0,
+            network_backend=Dialer(self._private_hosts, self._attach),
         )
-        self._headers = {**headers, "connection": "close"}
+        self._headers = {
+            **headers,
+            "accept-encoding": "identity",
+            "connection": "close",
+        }
         self._calling = threading.local()
         self._lock = threading.Lock()
         self._open: set[Line] = set()
         self._is_closed = False
 
     @contextmanager
-    def open_line(self) -> Generator[Line, None, None]:
-        """Lend a line to one call; it is hung up at the end."""
-        line = Line()
+    def open_line(self, timeout: httpx2.Timeout) -> Generator[Line, None, None]:
+        """Lend a line to one call; it is hung up at the end and its answer dropped."""
+        line = Line(timeout)
         with self._lock:
             self._open.add(line)
             if self._is_closed:
@@ -113,36 +126,44 @@ class LineTransport(httpx2.HTTPTransport):
             yield line
         finally:
             line.hang_up()
+            if line.response is not None:
+                line.response.close()  # not every SDK does, and the pool would keep it
             with self._lock:
                 self._open.discard(line)
 
     @contextmanager
     def calling_on(self, line: Line) -> Generator[None, None, None]:
-        """Send what this thread requests now over `line`."""
+        """Send what this thread requests now over `line`, which is one request."""
         self._calling.line = line
         try:
             yield
         finally:
-            del self._calling.line
+            self._calling.line = None
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request; raises ConnectError on a line that was hung up.
 
-        Raises InvalidResponse to a compressed answer: it could be a thousand times
-        as large as what was received.
+        Raises Misconfigured for a plain connection to where TLS is needed, and
+        InvalidResponse to a compressed answer, which could be a thousand times as large
+        as what was received, and to one that is no stream though it was accepted.
         """
-        line: Line = self._calling.line
+        line: Line | None = getattr(self._calling, "line", None)
+        if line is None or line.response is not None:
+            raise RuntimeError("an SDK made a request of its own")
         if line.is_hung_up:
             raise httpx2.ConnectError("hung up before the call")
-        request.extensions = {**request.extensions, "trace": line.trace}
+        self._check_scheme(request.url)
+        # each SDK has a default of minutes, and not each takes more than one number
+        request.extensions = {**request.extensions, "timeout": line.timeout.as_dict()}
         request.headers = httpx2.Headers(
             [*_pick(request.headers, _SENT_HEADERS), *self._headers.items()]
         )
-        response = super().handle_request(request)
+        line.response = response = super().handle_request(request)
         encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            response.close()
             raise InvalidResponse(f"the answer is compressed: {encoding[:20]!r}")
+        if response.is_success:
+            _check_content_type(response.headers)
         response.stream = _BoundedStream(response.stream)
         return response
 
@@ -154,6 +175,27 @@ class LineTransport(httpx2.HTTPTransport):
         for line in lines:
             line.hang_up()
         super().close()
+
+    def _attach(self, connection: socket.socket) -> None:
+        """Let the line of this thread's call watch over its socket."""
+        line: Line = self._calling.line
+        line.attach(connection)
+
+    def _check_scheme(self, url: httpx2.URL) -> None:
+        host = url.raw_host.decode("ascii")
+        if url.scheme != "https" and not self._private_hosts.holds(
+            host, find_port(url)
+        ):
+            raise Misconfigured(f"{host} may be asked by https:// only")
+
+
+def _check_content_type(headers: httpx2.Headers) -> None:
+    content_type = headers.get("content-type", "text/event-stream")
+    if not content_type.lower().startswith("text/event-stream"):
+        raise InvalidResponse(
+            f"the answer is no event stream but {content_type[:60]!r}; "
+            "is the endpoint right?"
+        )
 
 
 def _pick(headers: httpx2.Headers, names: Collection[str]) -> list[tuple[str, str]]:

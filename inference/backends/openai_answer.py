@@ -1,16 +1,28 @@
-"""What the stream of one chat completion says.
+"""What OpenAI's protocol says of one chat completion: its stream and its errors."""
 
-Read with care: the types of the SDK are a promise, and it does not check them.
-"""
-
-import time
-from collections.abc import Mapping
-
-import httpx2
+import openai
 from openai.types.chat import ChatCompletionChunk
 
-from inference.errors import Interrupted, InvalidResponse, Timeout
-from inference.types import Completion, DeadlineKind, FinishReason, Usage
+from inference.backends.api_answer import (
+    Answer,
+    build_usage,
+    read_count,
+    read_field,
+    read_text,
+)
+from inference.backends.statuses import ContentRefused, error_of_status
+from inference.errors import (
+    AccountExhausted,
+    AuthenticationFailed,
+    BackendError,
+    Interrupted,
+    InvalidResponse,
+    Misconfigured,
+    Overloaded,
+    PromptTooLong,
+    RequestRejected,
+)
+from inference.types import FinishReason, Usage
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
@@ -18,95 +30,102 @@ _FINISH_REASONS = {
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 
+# What a word in an error's code or type means, whatever its status. Servers that speak
+# the protocol have words of their own: vLLM, llama-server, Groq, Azure, OpenRouter.
+_BY_WORD: tuple[tuple[str, type[BackendError]], ...] = (
+    ("insufficient_quota", AccountExhausted),
+    ("billing", AccountExhausted),
+    ("insufficient_credits", AccountExhausted),
+    ("invalid_api_key", AuthenticationFailed),
+    ("account_deactivated", AuthenticationFailed),
+    ("model_not_found", Misconfigured),
+    ("model_decommissioned", Misconfigured),
+    ("deploymentnotfound", Misconfigured),
+    ("context_length", PromptTooLong),
+    ("exceed_context_size", PromptTooLong),
+    ("content_filter", ContentRefused),
+    ("content_policy_violation", ContentRefused),
+)
+# and what it means in an event of the stream, which has no status
+_BY_WORD_OF_EVENT: tuple[tuple[str, type[BackendError]], ...] = (
+    *_BY_WORD,
+    ("rate_limit", Overloaded),
+    ("overload", Overloaded),
+    ("quota", Overloaded),
+    ("invalid_request", RequestRejected),
+)
+_TOO_LONG_WORDS = ("maximum context length", "exceeds the available context size")
 
-class Answer:
-    """What has come of one call so far."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
-        self.usage: Usage | None = None
-        self.finish_reason: FinishReason | None = None
-        self._last_s = time.monotonic()
-        self._has_begun = False
-        self._has_text = False
-        self._is_refusal = False
+class OpenAIAnswer(Answer):
+    """What has come of one chat completion so far."""
 
-    @property
-    def has_begun(self) -> bool:
-        """Return whether the server accepted the call."""
-        return self._has_begun
+    _is_refusal = False
 
-    def begin(self, response: httpx2.Response) -> None:
-        """Note that the server accepted; raises InvalidResponse if not to stream."""
-        self._has_begun = True
-        content_type = response.headers.get("content-type", "text/event-stream")
-        if not content_type.lower().startswith("text/event-stream"):
-            raise InvalidResponse(
-                f"the answer is no event stream but {content_type[:60]!r}; "
-                "is the endpoint right?"
-            )
-
-    def take(self, chunk: object) -> str:
-        """Return a chunk's text, maybe empty; raises InvalidResponse.
-
-        What a model thinks before it answers is not part of it. The words of a
-        refusal are.
-        """
-        if not isinstance(chunk, ChatCompletionChunk):
+    def read(self, event: object) -> str:
+        """Return a chunk's text, maybe empty; raises InvalidResponse."""
+        if not isinstance(event, ChatCompletionChunk):
             raise InvalidResponse("an event of the stream is not an object")
-        self.model = _read_text(chunk, "model") or self.model
-        self.usage = _read_usage(read_field(chunk, "usage")) or self.usage
-        choice = _read_choice(chunk)
+        self.model = read_text(event, "model") or self.model
+        self.request_id = self.request_id or read_text(event, "id")
+        self.usage = _read_usage(read_field(event, "usage")) or self.usage
+        choice = _read_choice(event)
         delta = read_field(choice, "delta")
-        refusal = _read_text(delta, "refusal")
-        text = _read_text(delta, "content") + refusal
-        if text:
-            self._has_text = True
-            self._last_s = time.monotonic()
+        refusal = read_text(delta, "refusal")
         self._is_refusal = self._is_refusal or bool(refusal)
-        if reason := _read_text(choice, "finish_reason"):
+        if reason := read_text(choice, "finish_reason"):
             # Some servers have words of their own for a good end ("eos", "end_turn").
             self.finish_reason = _FINISH_REASONS.get(reason, FinishReason.STOP)
-        return text
-
-    def build_completion(self) -> Completion:
-        """Return how the call ended; raises Interrupted, InvalidResponse.
-
-        The finish reason is the end mark that counts: some servers send no `[DONE]`.
-        """
-        if self.finish_reason is None:
-            raise Interrupted("the stream ended without a finish reason")
-        reason = FinishReason.CONTENT_FILTER if self._is_refusal else self.finish_reason
-        if not self._has_text and reason is FinishReason.LENGTH:
-            raise InvalidResponse("all tokens were used before the answer began")
-        if not self._has_text and reason is FinishReason.STOP:
-            raise InvalidResponse("the answer is empty")
-        return Completion(reason, self.usage, self.model)
-
-    def build_timeout(self, is_connecting: bool) -> Timeout:
-        """Return the error of a wait on the socket that was too long."""
-        waited_s = time.monotonic() - self._last_s
-        if is_connecting:
-            return Timeout(DeadlineKind.CONNECT, waited_s)
-        kind = DeadlineKind.GAP if self._has_text else DeadlineKind.FIRST_TOKEN
-        return Timeout(kind, waited_s)
+        if self._is_refusal and self.finish_reason is not None:
+            self.finish_reason = FinishReason.CONTENT_FILTER
+        return read_text(delta, "content") + refusal
 
 
-def read_field(value: object, name: str) -> object:
-    """Return a field of something a server sent, None if there is none."""
-    if isinstance(value, Mapping):
-        return value.get(name)
-    return getattr(value, name, None)
+def error_of_refusal(
+    error: openai.APIStatusError, said: str, wait_s: float | None
+) -> BackendError:
+    """Return what an answer with an error's status means; `said` are its words."""
+    status = error.status_code
+    message = f"status {status}: {said}" if said else f"status {status}"
+    found = _find(_BY_WORD, error, said)
+    if found is None or (status == 429 and found is PromptTooLong):
+        return error_of_status(status, message, wait_s)
+    return _build(found, message)
 
 
-def _read_text(value: object, name: str) -> str:
-    text = read_field(value, name)
-    return text if isinstance(text, str) else ""
+def error_of_event(error: openai.APIError, said: str) -> BackendError:
+    """Return the error of an event that came in the place of text."""
+    message = f"in the stream: {said}"
+    code = error.code or ""
+    if len(code) == 3 and code.isdecimal() and int(code) >= 400:
+        return error_of_status(int(code), message)
+    found = _find(_BY_WORD_OF_EVENT, error, said)
+    return Interrupted(message) if found is None else _build(found, message)
 
 
-def _read_count(value: object, name: str) -> int | None:
-    count = read_field(value, name)
-    return count if isinstance(count, int) and count >= 0 else None
+def read_message(body: object) -> str:
+    """Return the words of an error's body; servers nest them in different ways."""
+    for name in ("message", "error", "detail"):
+        if message := read_field(body, name):
+            return str(message)
+    return str(body or "")
+
+
+def _find(
+    table: tuple[tuple[str, type[BackendError]], ...],
+    error: openai.APIError,
+    said: str,
+) -> type[BackendError] | None:
+    kind = f"{error.code} {error.type}".lower()
+    for word, found in table:
+        if word in kind:
+            return found
+    is_too_long = any(words in said.lower() for words in _TOO_LONG_WORDS)
+    return PromptTooLong if is_too_long else None
+
+
+def _build(found: type[BackendError], message: str) -> BackendError:
+    return PromptTooLong(message=message) if found is PromptTooLong else found(message)
 
 
 def _read_choice(chunk: object) -> object:
@@ -118,17 +137,16 @@ def _read_choice(chunk: object) -> object:
 
 
 def _read_usage(value: object) -> Usage | None:
-    prompt_tokens = _read_count(value, "prompt_tokens")
-    completion_tokens = _read_count(value, "completion_tokens")
+    prompt_tokens = read_count(value, "prompt_tokens")
+    completion_tokens = read_count(value, "completion_tokens")
     if prompt_tokens is None or completion_tokens is None:
         return None
-    details = read_field(value, "prompt_tokens_details")
-    cached_tokens = _read_count(details, "cached_tokens") or 0
-    details = read_field(value, "completion_tokens_details")
-    reasoning_tokens = _read_count(details, "reasoning_tokens") or 0
-    return Usage(
+    prompt = read_field(value, "prompt_tokens_details")
+    completion = read_field(value, "completion_tokens_details")
+    return build_usage(
         prompt_tokens,
         completion_tokens,
-        min(cached_tokens, prompt_tokens),
-        min(reasoning_tokens, completion_tokens),
+        cached=read_count(prompt, "cached_tokens"),
+        cache_written=read_count(prompt, "cache_write_tokens"),
+        reasoned=read_count(completion, "reasoning_tokens"),
     )

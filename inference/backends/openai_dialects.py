@@ -29,7 +29,7 @@ def build_sampling_fields(
     if request.stop:
         fields["stop"] = list(request.stop)
     if request.json_schema is not None:
-        fields["response_format"] = _build_response_format(request)
+        fields["response_format"] = build_response_format(request)
     fields |= _build_own_fields(sampling, dialect)
     if request.grammar:
         fields |= _build_grammar(request.grammar, dialect)
@@ -65,6 +65,7 @@ def _build_grammar(grammar: str, dialect: str) -> dict[str, object]:
             raise RequestRejected("this API knows no grammars, only JSON schemas")
 
 
-def _build_response_format(request: CompletionRequest) -> dict[str, object]:
+def build_response_format(request: CompletionRequest) -> dict[str, object]:
+    """Return what asks for a reply that keeps to the schema of a request."""
     schema = {"name": "reply", "schema": request.json_schema, "strict": True}
     return {"type": "json_schema", "json_schema": schema}

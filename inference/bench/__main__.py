@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from inference.backends.base import BackendSettings
 from inference.backends.llama_options import build_config
@@ -114,8 +115,12 @@ def build_setting(arguments: argparse.Namespace, model: Path) -> Setting:
     }
     against = None
     if arguments.against:
+        host = urlsplit(arguments.against).netloc  # whoever starts this allows it
         against = BackendSettings(
-            "against", arguments.against_model, endpoint=arguments.against
+            "against",
+            arguments.against_model,
+            endpoint=arguments.against,
+            private_hosts=(host,) if host else (),
         )
     return Setting(
         build_config(str(model), options),

@@ -26,6 +26,7 @@ from inference.types import (
     Completion,
     CompletionRequest,
     Deadlines,
+    Delta,
     Usage,
 )
 
@@ -114,9 +115,9 @@ class BackendContestant(AskedContestant):
         stream = self.backend.stream(request, PATIENT, CancelToken())
         with closing(stream):
             for item in stream:
-                if not isinstance(item, Completion):
+                if isinstance(item, Delta):
                     yield item.text
-                elif item.usage is not None:
+                elif isinstance(item, Completion) and item.usage is not None:
                     yield item.usage
 
     def close(self) -> None:

@@ -50,8 +50,9 @@ class Backend(models.Model):
     endpoint = models.CharField(
         max_length=300,
         blank=True,
-        help_text="The base URL of an API, such as https://api.openai.com/v1 or that "
-        "of your own vLLM or llama-server. Empty for models in this installation.",
+        help_text="The base URL of an API, such as https://api.groq.com/openai/v1 or "
+        "that of your own vLLM or llama-server. Empty: the provider's own, and for "
+        "models in this installation.",
     )
     key = EncryptedTextField(
         blank=True, default="", editable=False, help_text="What the API asks for."
@@ -61,9 +62,10 @@ class Backend(models.Model):
         blank=True,
         help_text="llama.cpp: num_cells, max_sequences, max_waiting, num_threads, "
         "num_gpu_layers, template, thinking, quotes, quote_lean, quote_doubt, "
-        "quote_also_from. An API: max_tokens_field, dialect, omit, extra_body. Both: "
-        "temperature, top_p, top_k, min_p, repetition_penalty, repetition_window, "
-        "seed. Scripted: scripts.",
+        "quote_also_from. An API: omit, extra_body; OpenAI-compatible: "
+        "max_tokens_field, dialect; OpenAI, Anthropic and Gemini: thinking_tokens and "
+        "more (docs/backends.md). Both: temperature, top_p, top_k, min_p, "
+        "repetition_penalty, repetition_window, seed. Scripted: scripts.",
     )
     is_in_house = models.BooleanField(
         "runs in our house",

@@ -17,6 +17,7 @@ from inference.types import (
     Deadlines,
     Delta,
     FinishReason,
+    Usage,
 )
 
 # How long a cancelled backend may take to say what it used.
@@ -45,6 +46,7 @@ class Attempt:
         self._first_delta_s: float | None = None
         self._ended_s: float | None = None
         self._pieces: list[str] = []
+        self._said: Usage | None = None
         self.completion: Completion | None = None
         self.error: BackendError | None = None
 
@@ -102,10 +104,15 @@ class Attempt:
             error=type(self.error).__name__ if self.error else "",
             error_detail=str(self.error) if self.error else "",
             finish_reason=completion.finish_reason if completion else None,
-            usage=completion.usage if completion else None,
+            usage=self._find_usage(),
             engine=completion.engine if completion else None,
-            request_id=completion.request_id if completion else "",
+            request_id=getattr(completion or self.error, "request_id", ""),
         )
+
+    def _find_usage(self) -> Usage | None:
+        """Return what the call used as far as that was said."""
+        end = self.completion or self.error
+        return (end.usage if end else None) or self._said
 
     @property
     def _last_s(self) -> float:
@@ -138,6 +145,9 @@ class Attempt:
             raise item
         if isinstance(item, Completion):
             return item
+        if isinstance(item, Usage):
+            self._said = item
+            return None
         if not isinstance(item, Delta):
             raise InvalidResponse("the stream ended without a completion")
         if not item.text:
@@ -155,6 +165,8 @@ class Attempt:
         while (arrival := call.take(until_s)) is not None:
             if isinstance(arrival.item, Completion):
                 return replace(arrival.item, finish_reason=FinishReason.CANCELLED)
-            if not isinstance(arrival.item, Delta):
+            if isinstance(arrival.item, Usage):
+                self._said = arrival.item
+            elif not isinstance(arrival.item, Delta):
                 break
         return Completion(FinishReason.CANCELLED, None, self._backend.model)

@@ -160,3 +160,13 @@ class TestKeys:
         assert found.id == "chatbot.E013"
         assert "elsewhere" in str(found)
         assert "FIELD_ENCRYPTION_KEYS" in str(found)
+
+
+@pytest.mark.parametrize("entry", ["http://ollama", "ollama/v1", "*", "10.0.0.0/8"])
+def test_a_private_endpoint_is_a_host(find, entry):
+    assert list(find(PRIVATE_ENDPOINTS=[entry])) == ["chatbot.E016"]
+
+
+def test_hosts_with_and_without_a_port_are_right(find):
+    hosts = ["ollama", "gpu.lan:8000", "10.0.0.7", "[::1]:11434", "fd00::7"]
+    assert find(PRIVATE_ENDPOINTS=hosts) == {}

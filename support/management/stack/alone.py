@@ -87,7 +87,7 @@ def _ask(backend: Backend, turn: UUID, request: CompletionRequest) -> Answer:
     for item in backend.stream(request, _DEADLINES, CancelToken()):
         if isinstance(item, Delta):
             first_s = first_s or time.perf_counter()
-        else:
+        elif isinstance(item, Completion):
             completion = item
     if first_s is None or completion is None or completion.usage is None:
         raise NoReply(f"{backend.name} said nothing to {request.messages[-1]}")

@@ -72,7 +72,7 @@ WHOLE = [head(), say("Hello"), say(" there"), end(), usage(**COUNTS), DONE]
 @contextmanager
 def connected(url, key=KEY, **options):
     """A backend that asks the server at `url`."""
-    settings = BackendSettings("cloud", "fine", options, url, key)
+    settings = BackendSettings("cloud", "fine", options, url, key, ("127.0.0.1",))
     backend = build_backend(settings)
     try:
         yield backend

@@ -92,7 +92,9 @@ def test_a_cancel_between_deltas_keeps_the_usage_so_far(provider):
         next(stream)
         cancel.cancel()
         assert list(stream) == [
-            Completion(FinishReason.CANCELLED, Usage(9, 1), "fine-1b")
+            Completion(
+                FinishReason.CANCELLED, Usage(9, 1, is_estimated=True), "fine-1b"
+            )
         ]
 
 

@@ -255,15 +255,15 @@ def test_parallel_streams_do_not_mix(provider):
     [
         ({"model": " "}, "a model is needed"),
         ({"endpoint": ""}, "an endpoint is needed"),
-        ({"endpoint": "api.example.com/v1"}, "must begin with http"),
-        ({"endpoint": "ftp://example.com"}, "must begin with http"),
-        ({"endpoint": "http://"}, "must begin with http"),
-        ({"endpoint": "http://a:99999/v1"}, "is not a URL"),
-        ({"endpoint": "http://[::1/v1"}, "is not a URL"),
-        ({"endpoint": "http://me:pw@example.com"}, "user or password"),
-        ({"endpoint": "http://example.com?key=1"}, "query"),
-        ({"endpoint": "http://example.com/a b"}, "space"),
-        ({"endpoint": "http://a/v1/chat/completions"}, "must end before"),
+        ({"endpoint": "api.example.com/v1"}, "must begin with https"),
+        ({"endpoint": "ftp://example.com"}, "must begin with https"),
+        ({"endpoint": "http://"}, "must begin with https"),
+        ({"endpoint": "https://a:99999/v1"}, "is not a URL"),
+        ({"endpoint": "https://[::1/v1"}, "is not a URL"),
+        ({"endpoint": "https://me:pw@example.com"}, "user or password"),
+        ({"endpoint": "https://example.com?key=1"}, "query"),
+        ({"endpoint": "https://example.com/a b"}, "space"),
+        ({"endpoint": "https://a/v1/chat/completions"}, "must end before"),
         ({"key": "abc\n"}, "one line of ASCII"),
         ({"key": "schlüssel"}, "one line of ASCII"),
         ({"options": {"max_token_field": "x"}}, "unknown options"),
@@ -276,7 +276,7 @@ def test_parallel_streams_do_not_mix(provider):
     ],
 )
 def test_says_what_is_wrong_with_settings(change, complaint):
-    fine = {"model": "fine", "endpoint": "http://example.com/v1", "key": KEY}
+    fine = {"model": "fine", "endpoint": "https://example.com/v1", "key": KEY}
     settings = BackendSettings("cloud", **(fine | change))
     with pytest.raises(ValueError, match=complaint) as caught:
         check_settings(settings)
@@ -285,12 +285,13 @@ def test_says_what_is_wrong_with_settings(change, complaint):
 
 def test_openais_own_models_are_told_max_completion_tokens():
     with connected("https://api.openai.com/v1") as backend:
-        assert backend._build_body(REQUEST)["max_completion_tokens"] == 7
+        assert backend.build_body(REQUEST)["max_completion_tokens"] == 7
 
 
 @pytest.mark.parametrize("url", ["http://localhost:11434/v1/", "https://[::1]:8000"])
-def test_accepts_any_base_url(url):
-    check_settings(BackendSettings("own", "llama", endpoint=url))
+def test_accepts_ones_own_server_that_is_allowed(url):
+    own = ("localhost:11434", "::1")
+    check_settings(BackendSettings("own", "llama", endpoint=url, private_hosts=own))
 
 
 def test_shows_the_key_to_nobody(provider):

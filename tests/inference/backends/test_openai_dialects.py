@@ -91,6 +91,6 @@ def test_an_operators_values_hold_where_a_request_says_nothing(provider):
     ],
 )
 def test_says_what_is_wrong_with_options(options, complaint):
-    settings = BackendSettings("cloud", "fine", options, "http://example.com/v1")
+    settings = BackendSettings("cloud", "fine", options, "https://example.com/v1")
     with pytest.raises(ValueError, match=complaint):
         check_settings(settings)

@@ -5,11 +5,14 @@ import pytest
 
 from inference.backends import connection
 from inference.errors import (
+    AccountExhausted,
     AuthenticationFailed,
     BackendError,
     Interrupted,
     InvalidResponse,
+    Misconfigured,
     Overloaded,
+    PromptTooLong,
     RequestRejected,
     Timeout,
     Unavailable,
@@ -53,10 +56,11 @@ def fail(provider, deadlines=DEADLINES, url=None):
     ("status", "error"),
     [
         (401, AuthenticationFailed),
-        (402, AuthenticationFailed),
+        (402, AccountExhausted),
         (403, AuthenticationFailed),
         (400, RequestRejected),
-        (404, RequestRejected),
+        (404, Misconfigured),
+        (413, PromptTooLong),
         (422, RequestRejected),
         (429, Overloaded),
         (503, Overloaded),
@@ -105,7 +109,7 @@ def test_says_when_to_come_back(provider):
         ({"message": "oh", "code": "503"}, Overloaded),
         ({"message": "oh", "code": "rate_limit_exceeded"}, Overloaded),
         ({"message": "oh", "type": "overloaded_error"}, Overloaded),
-        ({"message": "oh", "code": "context_length_exceeded"}, RequestRejected),
+        ({"message": "oh", "code": "context_length_exceeded"}, PromptTooLong),
         ({"message": "oh", "type": "server_error"}, Interrupted),
         ("oh", Interrupted),
     ],
@@ -178,7 +182,7 @@ def test_a_closed_port_is_unavailable(provider):
 
 
 def test_an_unknown_host_is_unavailable(provider):
-    caught, _ = fail(provider, url="http://nowhere.invalid/v1")
+    caught, _ = fail(provider, url="https://nowhere.invalid/v1")
     assert type(caught) is Unavailable
 
 
