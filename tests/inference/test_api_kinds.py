@@ -17,6 +17,8 @@ from inference.types import (
 )
 from tests.inference.backends import anthropic_events, gemini_events, openai_stand_in
 
+pytestmark = pytest.mark.django_db
+
 SECRET = "my parcel is lost"
 REQUEST = CompletionRequest((ChatMessage("user", SECRET),), max_tokens=9)
 DEADLINES = Deadlines(connect_s=2, first_token_s=5, gap_s=5)
