@@ -228,10 +228,11 @@ class KvCache:
         if source is not None:
             self._add(source, source.tokens[source.piece.stop : shared])
 
-    def _add(self, running: _Running, tokens: Sequence[int]) -> None:
-        """Make a piece of the next own tokens of a sequence, if a slot can keep it."""
+    def _add(self, running: _Running, tokens: Sequence[int]) -> bool:
+        """Make a piece of the next own tokens of a sequence; False without a slot."""
         piece = self._store.add(running.piece, tokens, running.slot)
         running.piece = piece or running.piece
+        return piece is not None
 
     def _keep(self, running: _Running) -> None:
         """Move the own tokens of a sequence that ends into the tree.
@@ -243,8 +244,8 @@ class KvCache:
         while own := running.tokens[running.piece.stop :]:
             child = running.piece.children.get(own[0])
             if child is None:
-                self._add(running, own)
-                running.piece = self._store.merge(running.piece)
+                if self._add(running, own):
+                    running.piece = self._store.merge(running.piece)
                 break
             opened = self._store.open_piece(child, count_shared(child.tokens, own))
             if opened is None:

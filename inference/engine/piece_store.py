@@ -108,10 +108,12 @@ class PieceStore:
         return head
 
     def merge(self, piece: Piece) -> Piece:
-        """Return a piece with those before it that have the same users, as one.
+        """Return a piece with those before it that have the same user, as one.
 
-        A conversation of many turns is one piece then, behind what it shares.
+        It must be the caller's alone: others would go on with what is no piece any
+        more. A conversation of many turns is one piece then, behind what it shares.
         """
+        assert piece.num_users == 1
         head = piece.parent
         while (
             head is not None

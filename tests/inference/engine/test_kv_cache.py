@@ -237,6 +237,16 @@ class TestParking:
         assert cache.claim([1, 2, 3, 4, 5]).num_cached == 0
 
 
+def test_what_ends_without_a_keeper_leaves_the_pieces_of_others_alone():
+    cache = KvCache(30, 3, 2)
+    write(cache, [1, 2, 3, 4])
+    first = fill(cache, [1, 2, 3, 4, 5, 6, 7])
+    second = fill(cache, [1, 2, 3, 4, 5, 6, 8])
+    cache.release(first.slot, retain=True)  # both keepers have pieces of the second
+    cache.release(second.slot, retain=True)
+    assert cache.num_available == 30
+
+
 class MirrorOfLlama(RuleBasedStateMachine):
     """Whatever happens, the cache says what a memory that obeys it really holds."""
 
