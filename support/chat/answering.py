@@ -123,7 +123,14 @@ def _go_down(
 def _build_errand(
     turn: Turn, request: CompletionRequest, cancel: CancelToken, ledger: Ledger
 ) -> Errand:
-    """Return the request with all that routing has to know of its turn."""
+    """Return the request with all that routing has to know of its turn.
+
+    A worker that was lost took its decisions with it: its calls are what is left.
+    """
+    for name in ledger.lost:
+        sentence = f"A worker was lost while {name} answered."
+        if sentence not in turn.trace:
+            turn.trace.append(sentence)
     return Errand(
         request,
         cancel,

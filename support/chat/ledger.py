@@ -22,6 +22,8 @@ class Ledger:
         self._turn = turn
         self._num_before = 0
         self.earlier = Earlier()
+        # the backends that were called when a worker was lost
+        self.lost: list[str] = []
         if turn.attempt > 1:  # before the first attempt there are no calls
             self._read_earlier()
 
@@ -82,6 +84,8 @@ class Ledger:
         """
         calls = list(self._turn.attempts.values_list("number", "backend", "outcome"))
         self._num_before = max((number for number, _, _ in calls), default=0)
+        lost = AttemptOutcome.LOST
+        self.lost = [name for _, name, outcome in calls if outcome == lost]
         self.earlier = Earlier(
             num_calls=len(calls),
             num_failed=Counter(
