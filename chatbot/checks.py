@@ -73,6 +73,15 @@ def check_shared(**_: Any) -> list[CheckMessage]:
                 id="chatbot.W002",
             )
         )
+    if settings.ROUTING_STATE_URL.startswith("memory:"):
+        found.append(
+            Warning(
+                "ROUTING_STATE_URL: each worker finds out alone which backends fail, "
+                "and the admin sees none of it.",
+                hint="Set REDIS_URL, or ROUTING_STATE_URL.",
+                id="chatbot.W016",
+            )
+        )
     if settings.EMBEDDED_WORKER and settings.WEB_PROCESSES > 1:
         found.append(
             Error(

@@ -1,17 +1,21 @@
 """Writes down what happens to backends, for the operator."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError
 from django.db.models.signals import post_save
 from django.dispatch import receiver
+from django.utils import timezone
 
 from inference.models import BackendEvent, Canary, EventKind
 from inference.routing.breaker import Change
 from inference.routing.spill import Spill
 
 logger = logging.getLogger(__name__)
+
+_KEPT = timedelta(days=90)
 
 _KINDS = {
     Change.OPENED: EventKind.BREAKER_OPENED,
@@ -28,6 +32,13 @@ def store_event(backend: str, kind: EventKind, text: str = "") -> None:
         BackendEvent.objects.create(backend=backend, kind=kind, text=text[:300])
     except DatabaseError:
         logger.exception("backend=%s event=%s is not stored", backend, kind.value)
+
+
+def forget_old_events() -> int:
+    """Delete events that are older than 90 days; return how many. One query."""
+    oldest = timezone.now() - _KEPT
+    num_deleted, _ = BackendEvent.objects.filter(at__lt=oldest).delete()
+    return num_deleted
 
 
 def store_change(backend: str, change: Change, words: str) -> None:

@@ -128,7 +128,14 @@ def _go_down(
 def _build_errand(
     turn: Turn, request: CompletionRequest, cancel: CancelToken, ledger: Ledger
 ) -> Errand:
-    """Return the request with all that routing has to know of its turn."""
+    """Return the request with all that routing has to know of its turn.
+
+    A worker that was lost took its decisions with it: its calls are what is left.
+    """
+    for name in ledger.lost:
+        sentence = f"A worker was lost while {name} answered."
+        if sentence not in turn.trace:
+            turn.trace.append(sentence)
     return Errand(
         request,
         cancel,
@@ -190,7 +197,10 @@ def _stream(turn: Turn, errand: Errand, ledger: Ledger, writer: ReplyWriter) -> 
     route, rehearsal = routes.route, drills.find_rehearsal(turn)
     if rehearsal is not None:
         route = partial(rehearsals.route, rehearsal)
-    stream = route(errand, settings.TURN_DEADLINE_S, turn.queue)
+    # what earlier workers' calls took is gone, but for a last chance
+    deadline_s = settings.TURN_DEADLINE_S
+    total_s = max(deadline_s - ledger.spent_s, deadline_s / 4)
+    stream = route(errand, total_s, turn.queue)
     try:
         return _write(stream, ledger, writer)
     finally:

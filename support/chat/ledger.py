@@ -22,6 +22,9 @@ class Ledger:
         self._turn = turn
         self._num_before = 0
         self.earlier = Earlier()
+        self.spent_s = 0.0
+        # the backends that were called when a worker was lost
+        self.lost: list[str] = []
         if turn.attempt > 1:  # before the first attempt there are no calls
             self._read_earlier()
 
@@ -82,12 +85,17 @@ class Ledger:
 
         One query.
         """
-        calls = list(self._turn.attempts.values_list("number", "backend", "outcome"))
-        self._num_before = max((number for number, _, _ in calls), default=0)
+        calls = list(self._turn.attempts.all())
+        self._num_before = max((call.number for call in calls), default=0)
+        self.spent_s = sum(call.duration_ms or 0 for call in calls) / 1000
+        self.lost = [
+            call.backend for call in calls if call.outcome == AttemptOutcome.LOST
+        ]
+        failed = AttemptOutcome.FAILED
         self.earlier = Earlier(
             num_calls=len(calls),
             num_failed=Counter(
-                name for _, name, outcome in calls if outcome == AttemptOutcome.FAILED
+                call.backend for call in calls if call.outcome == failed
             ),
-            asked=frozenset(name for _, name, _ in calls),
+            asked=frozenset(call.backend for call in calls),
         )

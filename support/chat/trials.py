@@ -5,9 +5,11 @@ compare-and-swap, and one of them writes it down.
 """
 
 from datetime import datetime
+from time import monotonic
 
 from django.db.models import Count, Q
 
+from inference.history import forget_old_events
 from inference.models import Canary, CanaryState
 from inference.routing.canary import Bounds, Record, judge
 from inference.rules import end_trial
@@ -17,6 +19,7 @@ from support.models import Attempt, AttemptOutcome, Rating, Turn
 LOOK_S = 5.0
 # the first-token times of the latest calls are enough for a percentile
 _MAX_TIMES = 1000
+_TIDY_S = 3600.0
 
 
 def judge_trials() -> bool:
@@ -83,11 +86,18 @@ class Trials(WorkerThread):
     name = "trials"
     complaint = "the candidate could not be judged"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._tidied_s = float("-inf")
+
     @property
     def interval_s(self) -> float:
         """Return how long to wait before each look."""
         return LOOK_S
 
     def do_round(self) -> None:
-        """Judge the trial, if there is one."""
+        """Judge the trial, if there is one; once an hour forget old events."""
         judge_trials()
+        if monotonic() - self._tidied_s > _TIDY_S:
+            self._tidied_s = monotonic()
+            forget_old_events()

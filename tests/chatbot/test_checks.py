@@ -15,7 +15,8 @@ from tests.ports import free_port
 
 REDIS = "redis://127.0.0.1:6379/0"
 IN_MEMORY = ("CELERY_BROKER_URL", "CHANNEL_LAYER_URL", "REPLY_BUFFER_URL")
-ALL_SHARED = dict.fromkeys([*IN_MEMORY, "RATE_LIMIT_STORAGE_URL"], REDIS)
+UNWISE = {"RATE_LIMIT_STORAGE_URL": "chatbot.W002", "ROUTING_STATE_URL": "chatbot.W016"}
+ALL_SHARED = dict.fromkeys([*IN_MEMORY, *UNWISE], REDIS)
 
 
 @pytest.fixture
@@ -49,11 +50,10 @@ def test_what_workers_must_share_is_not_kept_in_memory(find, name):
     assert name in found["chatbot.E001"]
 
 
-def test_counts_of_one_process_are_unwise_beside_others(find):
-    found = find(
-        EMBEDDED_WORKER=False, **ALL_SHARED | {"RATE_LIMIT_STORAGE_URL": "memory://"}
-    )
-    assert list(found) == ["chatbot.W002"]
+@pytest.mark.parametrize(("name", "expected"), UNWISE.items())
+def test_what_one_process_learns_is_unwise_beside_others(find, name, expected):
+    found = find(EMBEDDED_WORKER=False, **ALL_SHARED | {name: "memory://"})
+    assert list(found) == [expected]
 
 
 def test_several_web_processes_with_a_worker_each_are_refused(find):

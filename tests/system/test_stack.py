@@ -180,8 +180,9 @@ def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor
 
 
 def test_a_breaker_that_one_worker_opened_is_open_in_the_other(stack, visitor):
+    stack.settings["WORKER_THREADS"] = "1"  # so that one alone is too slow
     stack.use_scripts("fail AuthenticationFailed")
-    slow_enough = {"scripts": ["pause 0.3\nsay fine"]}
+    slow_enough = {"scripts": ["pause 0.5\nsay fine"]}
     add_backend(stack, "spare", "scripted", slow_enough, position=99)
     stack.launch()
     stack.start_worker()

@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from inference.models import Backend, BackendKind, Price
-from support.models import Attempt, AttemptOutcome
+from support.models import Attempt, AttemptOutcome, Turn
 from tests.factories import contents, make_backend
 from tests.inference.backends.openai_stand_in import (
     COUNTS,
@@ -127,3 +127,16 @@ async def test_a_provider_that_steps_in_is_paid(ask, provider, cloud):
     assert second.prompt_tokens == COUNTS["prompt_tokens"]
     assert second.completion_tokens == COUNTS["completion_tokens"]
     assert second.cost_usd == Decimal("0.013")
+
+
+async def test_staff_can_read_what_happened(ask, provider, cloud):
+    provider.answer = CUT
+    await sync_to_async(make_backend)("say Whole.", name="second", position=20)
+    await ask()
+    turn = await sync_to_async(Turn.objects.get)()
+    assert turn.trace == [
+        "Asked cloud first: it comes first in the order.",
+        "cloud failed in the middle of its reply: the connection broke.",
+        "Asked second.",
+        "second answered.",
+    ]

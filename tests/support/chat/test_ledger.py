@@ -8,8 +8,9 @@ import pytest
 from inference import registry
 from inference.models import Backend, BackendKind, Price
 from inference.types import AttemptOutcome, AttemptReport, AttemptStarted, Usage
+from support.chat import answering
 from support.chat.ledger import Ledger
-from support.models import Attempt
+from support.models import Attempt, Turn
 from support.monitoring import metrics
 from tests.factories import make_attempt, make_backend, make_turn
 
@@ -116,3 +117,15 @@ def test_a_later_worker_knows_the_calls_before(db):
     assert (earlier.num_calls, earlier.num_failed["local"]) == (4, 2)
     assert earlier.num_failed["cloud"] == 0
     assert earlier.asked == {"local", "cloud"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_later_worker_has_the_time_that_is_left(settings):
+    settings.TURN_DEADLINE_S = 4
+    make_backend("hang", name="local", first_token_s=9)
+    turn = make_turn()
+    Turn.objects.filter(pk=turn.pk).update(attempt=1, num_claims=1)
+    make_attempt(turn, backend="other", outcome="failed", duration_ms=3900)
+    answering.produce(turn.id)
+    call = Attempt.objects.get(backend="local")
+    assert call.error_detail == "total deadline passed after 1.0 s"

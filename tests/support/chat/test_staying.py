@@ -173,3 +173,25 @@ class TestTrials:
             Canary.objects.all().delete()
         with django_assert_num_queries(num_queries):
             trials.judge_trials()
+
+
+def test_old_events_are_forgotten_once_an_hour():
+    for days in (89, 91):
+        at = timezone.now() - timedelta(days=days)
+        BackendEvent.objects.create(backend="b", kind="spill_began", at=at)
+    thread = trials.Trials()
+    thread.do_round()
+    assert BackendEvent.objects.count() == 1
+    BackendEvent.objects.update(at=timezone.now() - timedelta(days=91))
+    thread.do_round()
+    assert BackendEvent.objects.count() == 1
+
+
+def test_a_worker_that_was_lost_is_said(old):
+    turn = make_turn()
+    make_attempt(turn, backend="old", outcome=AttemptOutcome.LOST)
+    Turn.objects.filter(pk=turn.pk).update(attempt=1, num_claims=1)
+    answering.produce(turn.id)
+    assert Turn.objects.get(pk=turn.pk).trace == [
+        "A worker was lost while old answered.", "Asked old.", "old answered.",
+    ]  # fmt: skip
