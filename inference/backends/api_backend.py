@@ -190,6 +190,8 @@ class ApiBackend(Backend):
             return Unavailable(f"the connection ended before an answer: {words}")
         if isinstance(cause, RuntimeError):
             return Unavailable(f"the call could not go on: {words}")
+        if line.is_read:
+            return Interrupted("the stream was cut in the middle of an event")
         return InvalidResponse(f"the answer cannot be read: {words}")
 
     def _quote(self, text: str) -> str:

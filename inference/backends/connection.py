@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 import httpcore2
 import httpx2
 
-from inference.backends.dialing import Dialer
+from inference.backends.dialing import Dialer, Resolve, resolve
 from inference.backends.endpoints import PrivateHosts, find_port
 from inference.errors import InvalidResponse, Misconfigured
 
@@ -35,7 +35,7 @@ class Line:
     It keeps a handle of its own on the socket: TLS takes the first one over, and
     whoever closes that lets its number go to the next connection of another call.
     `timeout` bounds its single waits. `response` is what came of the call, None until
-    its head is here.
+    its head is here; `is_read` says that all of it was received.
     """
 
     def __init__(self, timeout: httpx2.Timeout) -> None:
@@ -44,6 +44,7 @@ class Line:
         self._handle: socket.socket | None = None
         self._is_hung_up = False
         self.response: httpx2.Response | None = None
+        self.is_read = False
 
     @property
     def is_hung_up(self) -> bool:
@@ -79,7 +80,7 @@ class Line:
 
 
 @functools.cache
-def _build_tls() -> ssl.SSLContext:
+def build_tls() -> ssl.SSLContext:
     """Return what all backends verify servers with; reading it takes 40 ms."""
     return httpx2.create_ssl_context(trust_env=False)
 
@@ -93,16 +94,19 @@ class LineTransport(httpx2.HTTPTransport):
     """
 
     def __init__(
-        self, headers: Mapping[str, str], private_hosts: PrivateHosts | None = None
+        self,
+        headers: Mapping[str, str],
+        private_hosts: PrivateHosts | None = None,
+        resolve: Resolve = resolve,
     ) -> None:
-        super().__init__(verify=_build_tls(), trust_env=False)
+        super().__init__(verify=build_tls(), trust_env=False)
         self._private_hosts = private_hosts or PrivateHosts()
         # httpx2 has no word of its own for who connects
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=_build_tls(),
+            ssl_context=build_tls(),
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=Dialer(self._private_hosts, self._attach),
+            network_backend=Dialer(self._private_hosts, self._attach, resolve),
         )
         self._headers = {
             **headers,
@@ -164,7 +168,7 @@ class LineTransport(httpx2.HTTPTransport):
             raise InvalidResponse(f"the answer is compressed: {encoding[:20]!r}")
         if response.is_success:
             _check_content_type(response.headers)
-        response.stream = _BoundedStream(response.stream)
+        response.stream = _BoundedStream(response.stream, line)
         return response
 
     def close(self) -> None:
@@ -205,9 +209,10 @@ def _pick(headers: httpx2.Headers, names: Collection[str]) -> list[tuple[str, st
 class _BoundedStream(httpx2.SyncByteStream):
     """A response's bytes; raises InvalidResponse beyond `MAX_RESPONSE_BYTES`."""
 
-    def __init__(self, stream: object) -> None:
+    def __init__(self, stream: object, line: Line) -> None:
         assert isinstance(stream, httpx2.SyncByteStream)
         self._stream = stream
+        self._line = line
 
     def __iter__(self) -> Iterator[bytes]:
         num_bytes = 0
@@ -216,6 +221,7 @@ class _BoundedStream(httpx2.SyncByteStream):
             if num_bytes > MAX_RESPONSE_BYTES:
                 raise InvalidResponse(f"more than {MAX_RESPONSE_BYTES} bytes came")
             yield chunk
+        self._line.is_read = True
 
     def close(self) -> None:
         self._stream.close()

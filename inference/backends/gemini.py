@@ -35,6 +35,7 @@ from inference.backends.api_options import (
     read_thinking_tokens,
 )
 from inference.backends.base import BackendSettings
+from inference.backends.connection import build_tls
 from inference.backends.gemini_answer import (
     GeminiAnswer,
     error_of_answer,
@@ -143,6 +144,9 @@ class GeminiBackend(ApiBackend):
     def _translate_own(
         self, error: Exception, headers: Mapping[str, str]
     ) -> BackendError | None:
+        if isinstance(error, errors.UnknownApiResponseError):
+            # its message is what the model wrote
+            error.args = ("an event is no JSON",)
         if not isinstance(error, errors.APIError):
             return None
         is_event = not isinstance(error.response, httpx2.Response)
@@ -158,7 +162,8 @@ def _begun(chunks: Iterator[object]) -> Iterator[object]:
 def _build_client(endpoint: str, http: httpx2.Client) -> genai.Client:
     """Return the SDK's client; all that it would read in the environment is given.
 
-    The other clients that it makes for itself are never used: it has no switch.
+    It has clients of its own for what is never done here, and no switch for them; with
+    our TLS context they need not read certificates twice, which takes 70 ms.
     """
     return genai.Client(
         api_key="sent by the transport",
@@ -168,6 +173,7 @@ def _build_client(endpoint: str, http: httpx2.Client) -> genai.Client:
             base_url=endpoint,
             api_version=VERSION,
             httpx_client=http,
+            async_client_args={"verify": build_tls(), "ssl": build_tls()},
             retry_options=types.HttpRetryOptions(attempts=1),
         ),
     )

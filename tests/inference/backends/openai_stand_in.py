@@ -70,10 +70,10 @@ WHOLE = [head(), say("Hello"), say(" there"), end(), usage(**COUNTS), DONE]
 
 
 @contextmanager
-def connected(url, key=KEY, **options):
+def connected(url, key=KEY, build=build_backend, model="fine", **options):
     """A backend that asks the server at `url`."""
-    settings = BackendSettings("cloud", "fine", options, url, key, ("127.0.0.1",))
-    backend = build_backend(settings)
+    settings = BackendSettings("cloud", model, options, url, key, ("127.0.0.1",))
+    backend = build(settings)
     try:
         yield backend
     finally:
@@ -94,7 +94,8 @@ class OpenAIStandIn:
         self.hangs = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.origin}/v1"
         self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
