@@ -179,15 +179,18 @@ class ApiBackend(Backend):
         cause = error.__cause__ if is_wrapped else error
         if isinstance(cause, BackendError):
             return cause
+        has_begun = line.response is not None and line.response.is_success
         if own := self._translate_own(error, _headers_of(line)):
-            return own
+            # a failure that is told in the stream broke it
+            is_broken = has_begun and isinstance(own, Unavailable)
+            return Interrupted(str(own)) if is_broken else own
         words = self._quote(str(cause) or type(cause).__name__)
         if isinstance(cause, httpx2.TimeoutException):
             return answer.build_timeout(isinstance(cause, httpx2.ConnectTimeout))
         if isinstance(cause, httpx2.ConnectError):
             return Unavailable(f"no connection: {words}")
         if isinstance(cause, httpx2.HTTPError | OSError):
-            if line.response is not None and line.response.is_success:
+            if has_begun:
                 return Interrupted(f"the stream broke: {words}")
             return Unavailable(f"the connection ended before an answer: {words}")
         if isinstance(cause, RuntimeError):

@@ -108,7 +108,8 @@ class LlamaCppBackend(Backend):
     ) -> Generator[StreamItem, None, None]:
         """Yield the engine's text as deltas, then its completion."""
         self.host.start()
-        if not self._wait_until_ready(deadlines.first_token_s, cancel):
+        is_ready = self._wait_until_ready(deadlines.first_token_s, cancel)
+        if cancel.is_cancelled or not is_ready:
             yield Completion(FinishReason.CANCELLED, Usage(0, 0), self.model)
             return
         ticket = self.host.submit(request, deadlines.first_token_s)

@@ -218,6 +218,8 @@ _ERRORS: dict[str, Callable[[str], errors.BackendError]] = {
     "Interrupted": errors.Interrupted,
     "InvalidResponse": errors.InvalidResponse,
     "AuthenticationFailed": errors.AuthenticationFailed,
+    "AccountExhausted": errors.AccountExhausted,
+    "Misconfigured": errors.Misconfigured,
     "RequestRejected": errors.RequestRejected,
 }
 

@@ -286,7 +286,7 @@ def test_a_prompt_that_is_too_long_is_named(provider):
     [
         (503, "UNAVAILABLE", Overloaded),
         (429, "RESOURCE_EXHAUSTED", Overloaded),
-        (500, "INTERNAL", Unavailable),
+        (500, "INTERNAL", Interrupted),
         (0, "", Interrupted),
     ],
 )

@@ -107,6 +107,7 @@ def test_says_when_to_come_back(provider):
     [
         ({"message": "oh", "code": 429}, Overloaded),
         ({"message": "oh", "code": "503"}, Overloaded),
+        ({"message": "oh", "code": 500}, Interrupted),
         ({"message": "oh", "code": "rate_limit_exceeded"}, Overloaded),
         ({"message": "oh", "type": "overloaded_error"}, Overloaded),
         ({"message": "oh", "code": "context_length_exceeded"}, PromptTooLong),

@@ -62,11 +62,13 @@ LINE_FAULTS = (Fault.REFUSE, Fault.DNS, Fault.TLS_CERTIFICATE, Fault.TLS_PLAIN)
 # played from the recording of a good answer
 UNRECORDED = (Fault.SLOW, *LINE_FAULTS)
 
+# these say when to come back
+BUSY = (Fault.RATE_LIMIT, Fault.OVERLOADED)
+
 _DEFAULT_RETRY_AFTER_S = 7.0
 _DEFAULT_PAUSE_S = 0.3
 _VALUES = {
-    Fault.RATE_LIMIT: _DEFAULT_RETRY_AFTER_S,
-    Fault.OVERLOADED: _DEFAULT_RETRY_AFTER_S,
+    **dict.fromkeys(BUSY, _DEFAULT_RETRY_AFTER_S),
     Fault.SLOW: _DEFAULT_PAUSE_S,
 }
 

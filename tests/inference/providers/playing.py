@@ -1,6 +1,5 @@
 """Plays a recording to a client and notes in the ledger what it was told."""
 
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tests.inference.providers.recordings import (
     Text,
 )
 from tests.inference.providers.tokens import Prompt, Reading, Reply
-from tests.inference.providers.wire import Connection
+from tests.inference.providers.wire import Connection, Gone
 
 FLOOD_BYTES = 50 * 1024 * 1024
 HANG_S = 600.0
@@ -92,8 +91,8 @@ class Player:
             if isinstance(step, Direction):
                 return self._follow(step)
             is_piece = "piece" in step.names
-            if is_piece and self._pause_s:
-                time.sleep(self._pause_s)
+            if is_piece and self._connection.wait_until_left(self._pause_s):
+                raise Gone
             data = _chunk(step.fill(values))
             is_end = number == len(steps)
             self._connection.send(data + (b"0\r\n\r\n" if is_end else b""))

@@ -23,6 +23,7 @@ from tests.inference.providers.dialect import (
     quote,
 )
 from tests.inference.providers.faults import (
+    BUSY,
     Fault,
     Order,
     Script,
@@ -265,7 +266,7 @@ def _refuse_on_order(
 def _describe(call: Call, order: Order) -> Mapping[str, object]:
     """Return the values that heads and ids tell."""
     now = datetime.now(UTC)
-    wait_s = order.value or 1.0
+    wait_s = order.value if order.fault in BUSY else 1.0
     return {
         "model": quote(call.model),
         "request_id": call.request_id,

@@ -94,9 +94,11 @@ class Connection:
 
     def wait_until_left(self, timeout_s: float) -> bool:
         """Wait for the client to hang up; return whether it did within the time."""
+        if timeout_s <= 0:
+            return False
         try:
             self._socket.settimeout(timeout_s)
-            return not self._socket.recv(65536)
+            more = self._socket.recv(65536)
         except TimeoutError:
             return False
         except OSError:
@@ -104,6 +106,8 @@ class Connection:
         finally:
             with suppress(OSError):
                 self._socket.settimeout(None)
+        self._received += more
+        return not more
 
     def reset(self) -> None:
         """Drop the connection with a TCP reset, which loses what is under way."""
