@@ -25,7 +25,7 @@ from inference.registry import (
 from inference.routing.breaker import BreakerState
 from inference.routing.gates import Gates
 from inference.routing.order import Rules, put_before, rank, why_forbidden
-from inference.routing.plan import Asker, Candidate, Errand
+from inference.routing.plan import Asker, Candidate, Errand, PassedOver
 from inference.rules import HouseGate, read_rules
 from inference.types import RoutedItem
 
@@ -47,11 +47,13 @@ def route(
     candidates = [one for one in candidates if one.name in names]
     if only:
         return _go_on(errand, rules, candidates, rows, only)
-    busy = "" if registry.loads_models else _check_whose_turn(errand, rules, allowed)
+    passed = None
+    if not registry.loads_models:
+        passed = _check_whose_turn(errand, rules, allowed)
     registry.remember(errand.request)
     ranking = rank(candidates, errand.asker, rules)
     gate = _build_gate(rows, candidates)
-    return registry.router.route(errand, ranking, gate, busy)
+    return registry.router.route(errand, ranking, gate, passed)
 
 
 def _go_on(
@@ -98,28 +100,29 @@ def _find_allowed(
 
 def _check_whose_turn(
     errand: Errand, rules: Rules, allowed: Sequence[BackendRow]
-) -> str:
-    """Return the model of others that comes first and is too busy, empty if none is.
+) -> PassedOver | None:
+    """Return the model of others that comes first and is busy, None if none is.
 
     Raises GoesElsewhere if it could answer.
     """
     ranking = rank(allowed, errand.asker, rules)
     first = ranking.options[0] if ranking.options else None
     if first is None or first.queue != Queue.LOCAL:
-        return ""
+        return None
     if first.name in read_spilling([first.name]):
         errand.trace.note(f"Passed over {first.name}: its replies would be late.")
-        return first.name
+        return PassedOver(first.name, is_spill=True)
     if read_breakers([first.name])[first.name].state is BreakerState.OPEN:
         errand.trace.note(f"Passed over {first.name}: it failed of late.")
     elif not errand.can_hand_over(Queue.LOCAL):
         errand.trace.note(f"Passed over {first.name}: none of its workers is there.")
+        return PassedOver(first.name)
     else:
         errand.trace.note(
             f"Left it to the workers of {first.name}: {ranking.why_first}."
         )
         raise GoesElsewhere(Queue.LOCAL)
-    return ""
+    return None
 
 
 def find_queue_left(asker: Asker, asked: Collection[str]) -> Queue | None:

@@ -329,13 +329,15 @@ class Routed:
 
     `text` is the sum of the deltas since the last reset. The last of `attempts` is
     the call that wrote it; there is none if it was cancelled before the first call.
-    `spilled_from` is the backend that would have written it, had it not been too busy.
+    `stands_in_for` is the backend that would have written it, had it not been full, too
+    slow or not loaded yet; `spilled_from` the same where it was too slow.
     """
 
     text: str
     completion: Completion
     attempts: tuple[AttemptReport, ...]
     spilled_from: str = ""
+    stands_in_for: str = ""
 
 
 RoutedItem = AttemptStarted | Delta | Reset | Routed

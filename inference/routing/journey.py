@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from inference.errors import BackendError, Retry
 from inference.routing.order import Ranking
-from inference.routing.plan import Candidate, Errand
+from inference.routing.plan import Candidate, Errand, PassedOver
 from inference.routing.words import Trace, why_failed
 from inference.types import AttemptReport
 
@@ -59,8 +59,7 @@ class Place:
 class Journey:
     """One request on its way. Not shared by threads.
 
-    `spilled_from` is the first backend that was passed over because its reply would
-    have come late.
+    `passed` are the backends that were passed over as they were busy.
     """
 
     def __init__(
@@ -69,12 +68,12 @@ class Journey:
         ranking: Ranking[Candidate],
         started_s: float,
         policy: RetryPolicy,
-        spilled_from: str = "",
+        passed: PassedOver | None = None,
     ) -> None:
         self.errand = errand
         self.started_s = started_s
         self.reports: list[AttemptReport] = []
-        self.spilled_from = spilled_from
+        self.passed = [passed] if passed else []
         self._policy = policy
         self._ranking = ranking
         self.waiting = self._line_up()
@@ -83,6 +82,21 @@ class Journey:
     def trace(self) -> Trace:
         """Return where decisions are noted."""
         return self.errand.trace
+
+    @property
+    def spilled_from(self) -> str:
+        """Return the first whose reply would have come late, empty if none."""
+        return next((one.name for one in self._find_left() if one.is_spill), "")
+
+    @property
+    def stands_in_for(self) -> str:
+        """Return the first that was busy, empty if none."""
+        return next((one.name for one in self._find_left()), "")
+
+    def _find_left(self) -> list[PassedOver]:
+        """Return those that were passed over and not called after all."""
+        called = {report.backend for report in self.reports}
+        return [one for one in self.passed if one.name not in called]
 
     @property
     def is_begun(self) -> bool:

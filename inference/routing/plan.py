@@ -90,6 +90,17 @@ class Earlier:
     asked: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A backend that would have been asked, had it not been busy for the moment.
+
+    With `is_spill` its reply was foreseen to come late.
+    """
+
+    name: str
+    is_spill: bool = False
+
+
 def _never(queue: str) -> bool:
     return False
 

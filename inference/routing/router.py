@@ -18,7 +18,7 @@ from inference.routing.call import CallThreads, OpenCall
 from inference.routing.gates import NO_CALL, Gate, Gates, Pass, Refused
 from inference.routing.journey import Journey, Place, RetryPolicy
 from inference.routing.order import Ranking
-from inference.routing.plan import Candidate, Errand
+from inference.routing.plan import Candidate, Errand, PassedOver
 from inference.routing.spill import Spills
 from inference.types import (
     AttemptOutcome,
@@ -67,11 +67,11 @@ class Router:
         errand: Errand,
         ranking: Ranking[Candidate],
         gate: Gate = OPEN_GATES,
-        spilled_from: str = "",
+        passed: PassedOver | None = None,
     ) -> Generator[RoutedItem, None, None]:
         """Yield `AttemptStarted`, deltas and resets, and one `Routed` at the end.
 
-        `spilled_from` is the backend of others that is known to be too busy. The
+        `passed` is a backend of other workers that is known to be busy. The
         deadlines of each candidate are its own; `total_s` counts from the
         beginning of the request. Raises NoBackendLeft when every call failed, nobody
         may be asked, or the time is over; text shown by then was not reset. Raises
@@ -80,7 +80,7 @@ class Router:
         item; closing the generator early reports the call as cancelled.
         """
         started_s = self._clock()
-        journey = Journey(errand, ranking, started_s, self._policy, spilled_from)
+        journey = Journey(errand, ranking, started_s, self._policy, passed)
         reset: Reset | None = None
         while (chosen := self._next(journey, gate)) is not None:
             if reset is not None:
@@ -94,6 +94,7 @@ class Router:
                     attempt.completion,
                     tuple(journey.reports),
                     journey.spilled_from,
+                    journey.stands_in_for,
                 )
                 return
             if attempt.text:
@@ -151,10 +152,14 @@ class Router:
     def _find_obstacle(self, journey: Journey, place: Place) -> str:
         """Return why a backend had better not be asked now, empty if it may be."""
         backend = place.candidate.backend
+        why = ""
         if not backend.is_ready():
-            return "it is not ready"
-        if backend.is_full():
-            return "it is full"
+            why = "it is not ready"
+        elif backend.is_full():
+            why = "it is full"
+        if why:
+            journey.passed.append(PassedOver(place.name))
+            return why
         return self._find_spill(journey, place)
 
     def _find_spill(self, journey: Journey, place: Place) -> str:
@@ -166,7 +171,7 @@ class Router:
         spill = self.spills.look(place.name, foreseen_s, target_s)
         if not spill.is_on:
             return ""
-        journey.spilled_from = journey.spilled_from or place.name
+        journey.passed.append(PassedOver(place.name, is_spill=True))
         if foreseen_s is None or foreseen_s <= target_s:
             return "it is catching up after a long queue"
         return (

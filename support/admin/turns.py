@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.contrib import admin
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from support.admin.drill_filters import TurnDrillFilter
 from support.admin.read_only import ReadOnly
@@ -205,10 +205,22 @@ class TurnAdmin(TurnColumns, ReadOnly, admin.ModelAdmin):
     search_fields = ["question__content", "reply__content"]
     ordering = ["-created_at"]
     inlines = [UsedPassageInline, AttemptInline]
+    exclude = ["trace"]
+    readonly_fields = ["decisions"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
         """Return the turns with their calls."""
         return self.with_calls(super().get_queryset(request))
+
+    @admin.display(description="Decisions")
+    def decisions(self, turn: Turn) -> str:
+        """Return why which backend was asked, a sentence a line."""
+        if not turn.trace:
+            return NONE
+        sentences = ((sentence,) for sentence in turn.trace)
+        return format_html(
+            "<ol>{}</ol>", format_html_join("", "<li>{}</li>", sentences)
+        )
 
     @admin.display(description="Reply")
     def reply_text(self, turn: Turn) -> str:

@@ -99,7 +99,9 @@ def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
         return
     if routed.completion.finish_reason is not FinishReason.CANCELLED:
         turn.spilled_from = turn.spilled_from or routed.spilled_from
-        _finish_answered(turn, question, writer, routed.attempts[-1].backend)
+        is_home = not (turn.spilled_from or routed.stands_in_for)
+        home = routed.attempts[-1].backend if is_home else ""
+        _finish_answered(turn, question, writer, home)
     elif watch.is_leaving:
         # the buffer ends with the process, and a stop keeps what was shown
         turns.save_checkpoint(turn, writer.text)
@@ -235,12 +237,12 @@ def _stopped_reply(
 
 
 def _finish_answered(
-    turn: Turn, question: Question, writer: ReplyWriter, backend: str
+    turn: Turn, question: Question, writer: ReplyWriter, home: str
 ) -> None:
     """Store the reply with the passages used; cite what the text can be found in.
 
     A reply that is invented is taken back in the open and replaced by an honest one.
-    The conversation stays with its backend, unless that only helped out.
+    `home` is the backend that the conversation stays with, empty if it only helped out.
     """
     content, notice = writer.text, None
     if not content.strip() or is_invented(content, question):
@@ -249,7 +251,6 @@ def _finish_answered(
         content, notice = UNSURE, Notice.REPLY_UNSURE
         turn.trace.append("The reply was taken back: it said what nothing supports.")
     used = build_used_passages(turn, "" if notice else content, question.passages)
-    home = "" if turn.spilled_from else backend
     reply = turns.Reply(TurnState.ANSWERED, content, notice, used=used, backend=home)
     _end(turn, reply)
     if turn.spilled_from:

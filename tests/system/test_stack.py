@@ -1,11 +1,11 @@
 """Web and workers as processes of their own, on a real Postgres and a real Redis."""
 
+import json
 import signal
 import time
 from subprocess import Popen
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
@@ -74,6 +74,18 @@ def begin(stack, visitor):
         return worker, one
 
     return begin
+
+
+def add_backend(
+    stack: Stack, name: str, kind: str, options: dict, position: int, target_s=None
+) -> None:
+    stack.execute(
+        "INSERT INTO inference_backend (name, kind, model, endpoint, key, options,"
+        " is_in_house, region, is_enabled, position, weight, connect_s, first_token_s,"
+        " gap_s, target_ttft_s, updated_at)"
+        " VALUES (?, ?, '', '', '', ?, false, '', true, ?, 1, 3, 9, 9, ?, now())",
+        name, kind, json.dumps(options), position, target_s,
+    )  # fmt: skip
 
 
 def final_text(visitor: Visitor) -> str:
@@ -152,12 +164,7 @@ def test_a_web_process_that_is_told_to_end_says_so_to_its_sockets(stack, begin):
 
 def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor):
     stack.use_scripts("fail Unavailable")
-    with psycopg.connect(stack.database_url) as connection:
-        connection.execute(
-            "INSERT INTO inference_backend (name, kind, model, endpoint, key, options,"
-            " is_enabled, position, first_token_s, gap_s, updated_at)"
-            " VALUES ('bundled', 'llama_cpp', '', '', '', '{}', true, 99, 9, 9, now())"
-        )
+    add_backend(stack, "bundled", "llama_cpp", {}, position=99)
     stack.launch()
     stack.start_worker("cloud")
     stack.start_worker("local")
@@ -170,6 +177,48 @@ def test_a_worker_for_apis_passes_on_what_only_a_model_can_answer(stack, visitor
     assert ("scripted",) in calls
     log = stack.read_worker_log()
     assert log.count("engine ready") == 1
+
+
+def test_a_breaker_that_one_worker_opened_is_open_in_the_other(stack, visitor):
+    stack.use_scripts("fail AuthenticationFailed")
+    slow_enough = {"scripts": ["pause 0.3\nsay fine"]}
+    add_backend(stack, "spare", "scripted", slow_enough, position=99)
+    stack.launch()
+    stack.start_worker()
+    stack.start_worker()
+    stack.wait_until_up()
+    visitors = [visitor() for _ in range(6)]
+    visitors[0].ask("first")
+    assert final_text(visitors[0]) == "fine"
+    for one in visitors[1:]:  # more than one worker writes at once
+        one.ask("then")
+    assert {final_text(one) for one in visitors[1:]} == {"fine"}
+    owners = stack.fetch("SELECT lease_owner FROM support_turn")
+    assert len({owner.split(":")[1] for (owner,) in owners}) == 2
+    calls = stack.fetch("SELECT backend, count(*) FROM support_attempt GROUP BY 1")
+    assert dict(calls) == {"scripted": 1, "spare": 6}
+    events = stack.fetch("SELECT backend, kind, text FROM inference_backendevent")
+    assert events == [("scripted", "breaker_opened", "for 60 s: AuthenticationFailed")]
+
+
+def test_what_a_model_would_answer_late_is_answered_by_an_api(stack, visitor):
+    stack.use_scripts("say fine")
+    add_backend(stack, "bundled", "llama_cpp", {}, position=1, target_s=0.0001)
+    stack.launch()
+    stack.start_worker("cloud")
+    stack.start_worker("local")
+    stack.wait_until_up()
+    one = visitor()
+    until_s = time.monotonic() + 60
+    # first the model has to be there, and its speed to be known
+    while not stack.fetch("SELECT 1 FROM support_turn WHERE spilled_from = 'bundled'"):
+        assert time.monotonic() < until_s, stack.fetch("SELECT trace FROM support_turn")
+        one.finals.clear()
+        one.ask("Thank you, bye!")
+        one.receive_outcomes(1, 60)
+        one.check_views()
+    calls = stack.fetch("SELECT backend FROM support_attempt ORDER BY started_at")
+    assert calls[-1] == ("scripted",)
 
 
 def test_redis_that_comes_back_empty_costs_a_pause(stack, begin, redis):

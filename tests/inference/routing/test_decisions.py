@@ -1,7 +1,6 @@
 """What the router decides for one request, and what it says of it."""
 
 from contextlib import closing
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
@@ -12,117 +11,30 @@ from inference.errors import (
     GoesElsewhere,
     Interrupted,
     InvalidResponse,
-    NoBackendLeft,
     Overloaded,
     RequestRejected,
     Timeout,
     Unavailable,
 )
 from inference.routing.breaker import BreakerState
-from inference.routing.gates import NO_CALL, Refused
+from inference.routing.gates import NO_CALL
 from inference.routing.journey import RetryPolicy
-from inference.routing.order import Ranking
-from inference.routing.plan import Asker, Candidate, Earlier, Errand
-from inference.routing.router import Router
+from inference.routing.plan import Asker, Earlier, Errand
 from inference.types import (
     AttemptStarted,
-    CancelToken,
-    ChatMessage,
-    CompletionRequest,
     DeadlineKind,
     Deadlines,
     Delta,
 )
-from tests.inference.routing.scripted_calls import (
-    NamedBackend,
-    ScriptedCalls,
-    ScriptedClock,
-    says,
+from tests.inference.routing.scripted_calls import says
+from tests.inference.routing.trips import (
+    DEADLINES,
+    REQUEST,
+    YES,
+    Booking,
+    Trip,
+    fails,
 )
-
-REQUEST = CompletionRequest((ChatMessage("user", "Where is my tent?"),), max_tokens=9)
-DEADLINES = Deadlines(connect_s=1, first_token_s=5, gap_s=2, total_s=20)
-YES = [says("Yes")]
-
-
-class ClockedCancel(CancelToken):
-    """Waits on the scripted clock."""
-
-    def __init__(self, clock):
-        super().__init__()
-        self._clock = clock
-
-    def wait(self, timeout_s):
-        self._clock.now_s += timeout_s + 1e-9
-        return self.is_cancelled
-
-
-class FoundBackend(NamedBackend):
-    """Foresees what a test says."""
-
-    foreseen_s: float | None = None
-
-    def predict_ttft_s(self, request):
-        return self.foreseen_s
-
-
-@dataclass
-class Booking:
-    """A gate that keeps account, and refuses those named."""
-
-    refused: dict[str, str] = field(default_factory=dict)
-    admitted: list = field(default_factory=list)
-    settled: list = field(default_factory=list)
-
-    def admit(self, backend, request, asker):
-        if backend in self.refused:
-            raise Refused(self.refused[backend])
-        self.admitted.append(backend)
-        return self
-
-    def settle(self, report):
-        self.settled.append(report.backend or NO_CALL.backend)
-
-
-class Trip:
-    """One routed request on a scripted clock."""
-
-    def __init__(self, scripts, policy=None, gate=None, **errand):
-        self.clock = ScriptedClock()
-        self.calls = ScriptedCalls(self.clock, **scripts)
-        policy = policy or RetryPolicy(chance=lambda: 0.5)
-        self.router = Router(policy, clock=self.clock, open_call=self.calls)
-        self.gate = gate or Booking()
-        self.values = {name: {} for name in scripts}
-        self.backends = {name: FoundBackend(name) for name in scripts}
-        self.cancel = ClockedCancel(self.clock)
-        self.reports = []
-        self.errand = Errand(REQUEST, self.cancel, self.reports.append, **errand)
-        self.error = None
-        self.items = []
-
-    def stream(self):
-        candidates = tuple(
-            Candidate(backend, **{"deadlines": DEADLINES} | self.values[name])
-            for name, backend in self.backends.items()
-        )
-        ranking = Ranking(candidates, "it comes first in the order")
-        return self.router.route(self.errand, ranking, self.gate)
-
-    def run(self):
-        try:
-            self.items = list(self.stream())
-        except (NoBackendLeft, GoesElsewhere) as error:
-            self.error = error
-        return self
-
-    @property
-    def trace(self):
-        return self.errand.trace.sentences
-
-
-def fails(error, pause_s=0.1):
-    return [(pause_s, error)]
 
 
 def test_a_plain_answer_is_two_sentences():
@@ -341,6 +253,8 @@ class TestSpill:
         trip.calls._scripts["cloud"] = [fails(RequestRejected("no"))]
         trip.run()
         assert trip.calls.names == ["cloud", "local"]
+        last = trip.items[-1]
+        assert (last.spilled_from, last.stands_in_for) == ("", "")
 
     def test_the_workers_of_the_next_one_take_it_over(self, trip):
         trip.values["cloud"] = {"elsewhere": "cloud"}

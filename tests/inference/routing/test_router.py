@@ -253,6 +253,7 @@ def test_asks_an_unwilling_backend_last(trait):
     backends = [NamedBackend("local", **trait), NamedBackend("cloud")]
     trip = Trip(backends=backends, local=[says("a")], cloud=[says("b")]).run()
     assert trip.calls.names == ["cloud"]
+    assert trip.items[-1].stands_in_for == "local"
 
 
 def test_asks_a_lone_unwilling_backend_all_the_same():

@@ -33,8 +33,9 @@ def resolved(monkeypatch):
 
 
 @pytest.fixture
-def cloud(provider):
+def cloud(provider, settings):
     """The provider as the first backend, by a name that has to be looked up."""
+    settings.PRIVATE_ENDPOINTS = ["localhost"]
     provider.answer = WHOLE
     port = urlsplit(provider.url).port
     return Backend.objects.create(

@@ -11,7 +11,7 @@ from inference.types import AttemptOutcome, AttemptReport, AttemptStarted, Usage
 from support.chat.ledger import Ledger
 from support.models import Attempt
 from support.monitoring import metrics
-from tests.factories import make_backend, make_turn
+from tests.factories import make_attempt, make_backend, make_turn
 
 pytestmark = pytest.mark.django_db
 
@@ -87,3 +87,32 @@ def test_closing_takes_two_queries_and_one_of_the_metrics(django_assert_num_quer
     done, now = AttemptOutcome.COMPLETED, datetime.now(UTC)
     with django_assert_num_queries(3):
         ledger.close(AttemptReport(backend.name, "script", 1, done, now, 900))
+
+
+def test_the_page_says_where_a_call_was_computed_and_why(admin_client):
+    ledger = Ledger(make_turn())
+    started = AttemptStarted("cloud", "m", 1, "eu.example", "EU", leaves_house=True)
+    ledger.open(started)
+    attempt = Attempt.objects.get()
+    attempt.turn.trace = ["Skipped <b>: the conversation is private."]
+    attempt.turn.save(update_fields=["trace"])
+    page = read_page(admin_client, attempt)
+    assert "eu.example, EU (left the house)" in page
+    assert "<li>Skipped &lt;b&gt;: the conversation is private.</li>" in page
+
+
+def test_a_call_in_this_installation_is_computed_here(admin_client):
+    page = read_page(admin_client, book(make_backend()))
+    assert "<p>here</p>" in page
+
+
+def test_a_later_worker_knows_the_calls_before(db):
+    turn = make_turn()
+    for outcome in ("failed", "lost", "failed"):
+        make_attempt(turn, backend="local", outcome=outcome)
+    make_attempt(turn, backend="cloud", outcome="cancelled")
+    turn.attempt = 2
+    earlier = Ledger(turn).earlier
+    assert (earlier.num_calls, earlier.num_failed["local"]) == (4, 2)
+    assert earlier.num_failed["cloud"] == 0
+    assert earlier.asked == {"local", "cloud"}
