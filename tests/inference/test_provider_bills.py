@@ -1,8 +1,8 @@
 """A run of faults: what the provider's own ledger says that it bills is in ours.
 
-The stand-in counts what it reads, keeps in caches, thinks and writes, also in calls that
-break. Where it told all that it bills, ours is equal to the last digit; where it did
-not, ours is marked as estimated.
+The stand-in counts what it reads, keeps in caches, thinks and writes, also in calls
+that break. Where it told all that it bills, ours is equal to the last digit; where it
+did not, ours is marked as estimated.
 """
 
 import time
@@ -32,10 +32,15 @@ KINDS = {
     "anthropic": BackendKind.ANTHROPIC,
     "gemini": BackendKind.GEMINI,
 }
+MODELS = {
+    "openai": "gpt-5-mini",
+    "anthropic": "claude-sonnet-5-5",
+    "gemini": "gemini-3.8-flash",
+}
 # twice whole, for the caches; what takes seconds or 50 MB is in the contract suite
 FAULTS = [
     "none", "none", "400", "401", "403", "404", "429:0", "500", "529:0", "quota",
-    "too-long", "hang-before-headers", "hang-before-first-token", "reset", "cut",
+    "too-long", "hang-before-first-token", "reset", "cut",
     "half-line", "error-event", "overload-event", "refusal", "empty", "wrong-type",
     "redirect", "hang-mid-stream", "reset-mid-stream", "cut-mid-stream",
     "half-line-mid-stream", "error-event-mid-stream", "overload-event-mid-stream",
@@ -58,11 +63,11 @@ def provider():
 
 
 def make_row(provider: Provider, dialect: str) -> Backend:
-    options = {"reasons": True} if dialect == "openai" else {"thinking_tokens": 1024}
+    options = {} if dialect == "openai" else {"thinking_tokens": 1024}
     row = Backend.objects.create(
         name=dialect,
         kind=KINDS[dialect],
-        model="fine-1",
+        model=MODELS[dialect],
         endpoint=provider.url(dialect),
         key=KEY,
         options=options,
@@ -134,6 +139,6 @@ def test_our_ledger_is_the_providers(provider, dialect):
     assert sum(call.reasoning_tokens for call in exact) > 0
     wholes = [reports[number] for number in (0, 1, -1)]
     assert [report.usage.is_estimated for report in wholes] == [False] * 3
-    assert sum(report.cost_usd for report in wholes) == sum(
+    assert [report.cost_usd for report in wholes] == [
         work_out(calls[number]) for number in (0, 1, -1)
-    )
+    ]
