@@ -57,7 +57,8 @@ class BackendError(InferenceError):
 
     For the ledger: `usage` is what the provider had counted before the failure, None
     if nothing, `request_id` what it calls the call, `model` the name it answered
-    under; both empty where it did not say.
+    under; both empty where it did not say. `was_accepted` is whether it had taken the
+    call, which then may be billed; None if nobody can tell.
     """
 
     is_backends_fault: ClassVar[bool] = True
@@ -67,6 +68,7 @@ class BackendError(InferenceError):
     usage: Usage | None = None
     request_id: str = ""
     model: str = ""
+    was_accepted: bool | None = None
 
     def __str__(self) -> str:
         said = super().__str__()

@@ -164,6 +164,8 @@ class ApiBackend(Backend):
         """
         _remove_secret(error, self._key)
         translated = self._translate(error, answer, line)
+        if line.response is not None:
+            translated.was_accepted = line.response.is_success
         if isinstance(translated, ContentRefused):
             answer.finish_reason = FinishReason.CONTENT_FILTER
         elif translated is error:

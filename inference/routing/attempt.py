@@ -8,7 +8,7 @@ from inference.backends.base import Backend
 from inference.errors import BackendError, InvalidResponse, Timeout
 from inference.routing.call import Arrival, Call, OpenCall
 from inference.routing.deadlines import CallTimes
-from inference.routing.usage import find_usage
+from inference.routing.usage import Counted, find_usage
 from inference.types import (
     AttemptOutcome,
     AttemptReport,
@@ -48,7 +48,8 @@ class Attempt:
         self._ended_s: float | None = None
         self._pieces: list[str] = []
         self._request: CompletionRequest | None = None
-        self._said: Usage | None = None
+        self._counted: Usage | None = None
+        self._num_counted = 0
         self.completion: Completion | None = None
         self.error: BackendError | None = None
 
@@ -121,8 +122,13 @@ class Attempt:
         """Return what the call used; None if it was not made or not accepted."""
         if self._request is None:
             return None
+        after = "".join(self._pieces[self._num_counted :])
         end = self.error or self.completion
-        return find_usage(self._request, self.text, self._said, end)
+        return find_usage(self._request, Counted(self._counted, after), end)
+
+    def _count(self, usage: Usage) -> None:
+        """Note what the provider has counted until now."""
+        self._counted, self._num_counted = usage, len(self._pieces)
 
     @property
     def _last_s(self) -> float:
@@ -156,7 +162,7 @@ class Attempt:
         if isinstance(item, Completion):
             return item
         if isinstance(item, Usage):
-            self._said = item
+            self._count(item)
             return None
         if not isinstance(item, Delta):
             raise InvalidResponse("the stream ended without a completion")
@@ -176,7 +182,7 @@ class Attempt:
             if isinstance(arrival.item, Completion):
                 return replace(arrival.item, finish_reason=FinishReason.CANCELLED)
             if isinstance(arrival.item, Usage):
-                self._said = arrival.item
+                self._count(arrival.item)
             elif not isinstance(arrival.item, Delta):
                 break
         return Completion(FinishReason.CANCELLED, None, self._backend.model)

@@ -4,7 +4,7 @@ A call may be billed once the provider has taken it, also one that we left or th
 broke. What the provider said by then counts; the rest is estimated from the texts:
 
     prompt      a token for every 4 bytes of UTF-8, and 4 for each message
-    completion  a token for every 4 bytes of the text that came
+    completion  a token for every 4 bytes of the text that came since
 
 both rounded up. English has 4 to 5 letters a token, other scripts take two or three
 bytes a letter and about as many letters fewer. What a model thinks without showing it
@@ -16,6 +16,7 @@ tokenizer in use makes more than one token of a byte.
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from inference.errors import BackendError, Interrupted, InvalidResponse, Timeout
 from inference.types import (
@@ -32,36 +33,36 @@ TOKENS_A_MESSAGE = 4
 _MOST_A_MESSAGE = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the provider had counted, and the text that came `after` that."""
+
+    usage: Usage | None = None
+    after: str = ""
+
+
 def find_usage(
     request: CompletionRequest,
-    text: str,
-    said: Usage | None,
+    counted: Counted,
     end: Completion | BackendError | None,
 ) -> Usage | None:
     """Return what a call used; None if it was not accepted and so costs nothing.
 
-    `text` is what came of it, `said` what the provider had counted before the `end`,
-    which is None for a call that was left. What the end itself says is the whole unless
-    it is marked as estimated.
+    `end` is None for a call that was left. What it says itself is the whole, unless it
+    is marked as estimated: then it is what was counted before.
     """
-    counted = None if end is None else end.usage
-    if counted is not None and not counted.is_estimated:
-        return counted
-    said = counted or said
+    last = None if end is None else end.usage
+    if last is not None and not last.is_estimated:
+        return last
+    said = counted.usage or last
     is_refused = isinstance(end, BackendError) and not _may_be_billed(end)
-    if is_refused and not text and said is None:
+    if is_refused and said is None and not counted.after:
         return None
-    num_written = estimate_tokens(text)
+    num_after = estimate_tokens(counted.after)
     if said is None:
-        return Usage(estimate_prompt(request.messages), num_written, is_estimated=True)
-    return Usage(
-        prompt_tokens=said.prompt_tokens,
-        completion_tokens=max(said.completion_tokens, num_written),
-        cached_tokens=said.cached_tokens,
-        reasoning_tokens=said.reasoning_tokens,
-        cache_write_tokens=said.cache_write_tokens,
-        is_estimated=True,
-    )
+        return Usage(estimate_prompt(request.messages), num_after, is_estimated=True)
+    num_written = said.completion_tokens + num_after
+    return replace(said, completion_tokens=num_written, is_estimated=True)
 
 
 def estimate_tokens(text: str) -> int:
@@ -87,8 +88,11 @@ def bound_usage(request: CompletionRequest, num_written: int) -> Usage:
 def _may_be_billed(error: BackendError) -> bool:
     """Return whether a call that failed like this had perhaps been taken.
 
-    One that was refused, by a status or a closed port, was not.
+    One that was refused, by a status or a closed port, was not. An error that comes as
+    an event of the stream is none of these: the prompt had been read.
     """
+    if error.was_accepted is not None:
+        return error.was_accepted
     if isinstance(error, Timeout):
         return error.kind is not DeadlineKind.CONNECT
     return isinstance(error, Interrupted | InvalidResponse)

@@ -115,8 +115,8 @@ class AttemptInline(ReadOnly, admin.TabularInline):
     model = Attempt
     fields = (
         "number", "backend", "place", "model", "outcome", "error", "prompt_tokens",
-        "cached_tokens", "completion_tokens", "queue_ms", "ttft_ms", "duration_ms",
-        "cost", "hardware", "request_id",
+        "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens",
+        "queue_ms", "ttft_ms", "duration_ms", "cost", "hardware", "request_id",
     )  # fmt: skip
     readonly_fields = fields
 

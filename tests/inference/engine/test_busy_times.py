@@ -46,7 +46,7 @@ def run(engine, clock, idle_s=0.0):
     return shares
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     requests=st.lists(
         st.tuples(st.text("ab ", max_size=60), st.integers(1, 30)),

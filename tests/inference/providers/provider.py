@@ -215,7 +215,10 @@ class Provider:
             reading = dialect.cache.read((key, wanted.model), wanted.prompt)
         reply = self.reply
         text = reply if isinstance(reply, str) else reply(wanted.prompt.last)
-        thoughts = self.reasoning_tokens if wanted.thinks else 0
+        # Gemini blocks a prompt before it thinks about it
+        is_blocked = dialect.name == "gemini" and fault is Fault.REFUSAL
+        thinks = wanted.thinks and not is_blocked
+        thoughts = self.reasoning_tokens if thinks else 0
         return Generation(
             wanted.prompt,
             reading,

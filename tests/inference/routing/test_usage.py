@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from inference import errors
 from inference.routing.usage import (
+    Counted,
     bound_usage,
     estimate_prompt,
     estimate_tokens,
@@ -54,49 +55,65 @@ BREAKS = [
 ]
 
 
+def find(text: str = "", said: Usage | None = None, end=None) -> Usage | None:
+    return find_usage(REQUEST, Counted(said, text), end)
+
+
 def test_what_the_provider_counted_counts():
     usage = Usage(7, 3)
-    assert find_usage(REQUEST, "a long text " * 9, SAID, stopped(usage)) is usage
+    assert find("a long text " * 9, SAID, stopped(usage)) is usage
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=repr)
 def test_a_refused_call_costs_nothing(error):
-    assert find_usage(REQUEST, "", None, error) is None
+    assert find(end=error) is None
+
+
+def test_an_error_in_the_place_of_text_comes_after_the_prompt_was_read():
+    error = errors.Overloaded("in the stream")
+    error.was_accepted = True
+    assert find(end=error) == Usage(PROMPT_TOKENS, 0, is_estimated=True)
+
+
+def test_an_answer_that_was_no_success_is_not_billed():
+    error = errors.InvalidResponse("status 307")
+    error.was_accepted = False
+    assert find(end=error) is None
 
 
 @pytest.mark.parametrize("end", [*BREAKS, None, stopped(None)], ids=repr)
 def test_a_call_that_may_be_billed_is_estimated(end):
-    found = find_usage(REQUEST, "", None, end)
-    assert found == Usage(PROMPT_TOKENS, 0, is_estimated=True)
+    assert find(end=end) == Usage(PROMPT_TOKENS, 0, is_estimated=True)
 
 
 @pytest.mark.parametrize("end", [*REFUSALS, *BREAKS, None], ids=repr)
 def test_text_that_came_was_written_by_somebody(end):
-    found = find_usage(REQUEST, "Zelt für zwei", None, end)
+    found = find("Zelt für zwei", end=end)
     assert found == Usage(PROMPT_TOKENS, 4, is_estimated=True)
 
 
 @pytest.mark.parametrize("end", [*REFUSALS, *BREAKS, None], ids=repr)
-def test_what_was_said_before_the_end_goes_before_an_estimate(end):
-    found = find_usage(REQUEST, "Zelt für zwei", SAID, end)
-    assert found == Usage(20, 4, 5, cache_write_tokens=8, is_estimated=True)
+def test_only_what_came_after_the_count_is_estimated(end):
+    found = find("Zelt für zwei", SAID, end)
+    assert found == Usage(20, 5, 5, cache_write_tokens=8, is_estimated=True)
+    assert find("", SAID, end) == SAID
 
 
 def test_an_error_brings_what_was_said():
     error = failed(errors.Interrupted("cut"), SAID)
-    assert find_usage(REQUEST, "", None, error) == SAID
+    assert find(end=error) == SAID
 
 
 def test_an_error_after_the_last_count_brings_all_of_it():
     usage = Usage(20, 3)
     error = failed(errors.InvalidResponse("the answer is empty"), usage)
-    assert find_usage(REQUEST, "x" * 40, SAID, error) is usage
+    assert find("x" * 40, SAID, error) is usage
 
 
 def test_the_beginning_of_a_count_is_completed():
     begun = Usage(20, 1, is_estimated=True)
     end = Completion(FinishReason.CANCELLED, begun, "m")
-    assert find_usage(REQUEST, "x" * 40, None, end).completion_tokens == 10
+    assert find("x" * 40, None, end).completion_tokens == 11
 
 
 def test_estimates_begin_a_token_with_every_fourth_byte():
