@@ -64,7 +64,8 @@ class OperatorBackendAdmin(BackendAdmin):
     change_form_template = "support/admin/backend.html"
     change_list_template = "support/admin/backends.html"
     list_display = [
-        "name", "kind", "model", "key_state", "is_enabled", "position", "weight", "status",
+        "name", "kind", "model", "key_state", "is_enabled", "position", "weight",
+        "status",
     ]  # fmt: skip
     actions = ["test_chosen"]
 

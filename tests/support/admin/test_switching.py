@@ -32,7 +32,10 @@ def second(first):
 
 
 def save_list(client, *places: tuple[Backend, int, bool]):
-    form = {"form-TOTAL_FORMS": len(places), "form-INITIAL_FORMS": len(places)}
+    form: dict[str, object] = {
+        "form-TOTAL_FORMS": len(places),
+        "form-INITIAL_FORMS": len(places),
+    }
     for number, (row, position, is_on) in enumerate(places):
         form |= {
             f"form-{number}-id": row.pk,
