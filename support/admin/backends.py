@@ -64,8 +64,7 @@ class OperatorBackendAdmin(BackendAdmin):
     change_form_template = "support/admin/backend.html"
     change_list_template = "support/admin/backends.html"
     list_display = [
-        "name", "kind", "model", "key_state", "is_enabled", "position", "weight",
-        "status",
+        "name", "what", "is_enabled", "position", "weight", "status",
     ]  # fmt: skip
     actions = ["test_chosen"]
 
@@ -164,6 +163,14 @@ class OperatorBackendAdmin(BackendAdmin):
         for row in changelist.result_list:
             row.live = statuses[row.name]
         return changelist
+
+    @admin.display(description="What it is")
+    def what(self, row: Backend) -> str:
+        """Return kind, model and key in a few words."""
+        model = row.model.rpartition("/")[2]
+        key = self.key_state(row)
+        parts = [row.get_kind_display(), model, "" if key == "none" else f"key {key}"]
+        return ", ".join(filter(None, parts))
 
     @admin.display(description="Now")
     def status(self, row: Backend) -> str:
