@@ -130,6 +130,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "csp",
+    "auditlog",
     "inference",
     "support",
     "chatbot.apps.ChatbotConfig",
@@ -216,6 +217,11 @@ STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns if it is missing
 WHITENOISE_USE_FINDERS = True  # no collectstatic step in embedded mode
+
+# The history of operators' rows (inference/changes.py): not of what is loaded from a
+# dump, and without addresses.
+AUDITLOG_DISABLE_ON_RAW_SAVE = True
+AUDITLOG_DISABLE_REMOTE_ADDR = True
 
 # Browser security. Pages hold no inline script or style, so that these stay strict.
 

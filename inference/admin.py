@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from inference import admin_money  # noqa: F401 - registers its pages
 from inference.fields import UnreadableSecret
 from inference.models import Backend
+from inference.models.backend import shown_end
 from inference.registry import check_backend, describe_need
 
 
@@ -80,8 +81,10 @@ class BackendAdmin(admin.ModelAdmin):
     """Which models answer, in which order; changes count from the next reply on."""
 
     form = BackendForm
-    list_display = ["name", "kind", "model", "key_state", "is_enabled", "position"]
-    list_editable = ["is_enabled", "position"]
+    list_display = [
+        "name", "kind", "model", "key_state", "is_enabled", "position", "weight",
+    ]  # fmt: skip
+    list_editable = ["is_enabled", "position", "weight"]
     readonly_fields = ["key_state"]
     fieldsets = [
         (
@@ -94,21 +97,34 @@ class BackendAdmin(admin.ModelAdmin):
         (
             "Access",
             {
-                "fields": ["endpoint", "key_state", "new_key", "remove_key"],
+                "fields": [
+                    "endpoint", "key_state", "new_key", "remove_key", "is_in_house",
+                    "region",
+                ],
                 "description": "For models behind an API. What visitors ask is sent "
                 "there.",
             },
         ),
         (
-            "Order and patience",
+            "Order",
             {
-                "fields": ["is_enabled", "position", "first_token_s", "gap_s"],
-                "description": "The backend with the lowest position is asked first. "
-                "The next one follows when this one fails or is silent for longer than "
-                "these seconds; each backend has its own.",
+                "fields": ["is_enabled", "position", "weight", "target_ttft_s"],
+                "description": "The backend with the lowest position is asked first; "
+                "the next one follows when it fails, or is foreseen to be late.",
             },
         ),
-    ]
+        (
+            "Patience and ceilings",
+            {
+                "fields": [
+                    "connect_s", "first_token_s", "gap_s", "max_requests_per_minute",
+                    "max_tokens_per_minute",
+                ],
+                "description": "A backend that is silent for longer than these seconds "
+                "has failed; each has its own. At a ceiling the next one is asked.",
+            },
+        ),
+    ]  # fmt: skip
 
     @method_decorator(sensitive_post_parameters("new_key"))
     def changeform_view(
@@ -136,8 +152,9 @@ class BackendAdmin(admin.ModelAdmin):
 
     @admin.display(description="Key")
     def key_state(self, row: Backend) -> str:
-        """Return whether there is a key, and never the key."""
+        """Return whether there is a key, and never more of it than its end."""
         try:
-            return "set" if row.key else "none"
+            end = shown_end(row.key)
+            return f"set, ends in {end}" if end else "set" if row.key else "none"
         except UnreadableSecret:
             return "cannot be read: enter it again, or bring back the old setting"

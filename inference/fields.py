@@ -69,6 +69,15 @@ def seal(text: str) -> str:
     return _PREFIX + _fernets().encrypt(text.encode()).decode()
 
 
+def is_under_first_key(sealed: str) -> bool:
+    """Return whether a sealed text can be read with the first key alone."""
+    try:
+        _fernets(first_only=True).decrypt(sealed.removeprefix(_PREFIX))
+    except (InvalidToken, ValueError):
+        return False
+    return True
+
+
 def unseal(sealed: str) -> str:
     """Return the text that was sealed; raises UnreadableSecret."""
     if not sealed:
@@ -83,5 +92,6 @@ def unseal(sealed: str) -> str:
         ) from None
 
 
-def _fernets() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS])
+def _fernets(first_only: bool = False) -> MultiFernet:
+    keys = settings.FIELD_ENCRYPTION_KEYS
+    return MultiFernet([Fernet(key) for key in (keys[:1] if first_only else keys)])

@@ -1,6 +1,12 @@
 """Conversations, read only: what was said, and the turns it took."""
 
+from uuid import UUID
+
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString, mark_safe
 
 from support.admin.drill_filters import DrillFilter
@@ -34,3 +40,30 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["messages__content"]
     ordering = ["-updated_at"]
     inlines = [MessageInline, TurnInline]
+    change_form_template = "support/admin/conversation.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the pages, with the switch that makes a conversation private."""
+        switch = path(
+            "<uuid:pk>/private/",
+            self.admin_site.admin_view(self.private_view),
+            name="support_conversation_private",
+        )
+        return [switch, *super().get_urls()]
+
+    def private_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Make a conversation private, or no longer so; its log says who did."""
+        if not request.user.has_perm("support.change_conversation"):
+            raise PermissionDenied
+        if request.method != "POST":
+            raise Http404("this is for a button")
+        conversation = get_object_or_404(Conversation, pk=pk)
+        is_private = request.POST.get("is_private") == "yes"
+        changed = Conversation.objects.filter(pk=pk, is_private=not is_private)
+        if changed.update(is_private=is_private):
+            text = "Made private." if is_private else "Made no longer private."
+            self.log_change(request, conversation, text)
+            self.message_user(request, text)
+        return HttpResponseRedirect(
+            reverse("admin:support_conversation_change", args=[pk])
+        )

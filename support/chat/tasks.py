@@ -10,7 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from support.chat import answering, dispatch
+from support.chat import answering, dispatch, tryouts
 from support.models import Turn
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,18 @@ def answer_turn(turn_id: str) -> None:
     next_turn_id = answering.produce(UUID(turn_id))
     if next_turn_id is not None:
         queue_turn(next_turn_id)
+
+
+@shared_task
+def run_backend_test(test_id: int) -> None:
+    """Make the call of an operator's test."""
+    tryouts.run_test(test_id)
+
+
+@shared_task
+def replay_questions(replay_id: int) -> None:
+    """Ask a candidate old questions again."""
+    tryouts.run_replay(replay_id)
 
 
 class _Doorbell:

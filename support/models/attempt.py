@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
+from inference.models import writing_speed
 from support.models.turn import Turn
 
 
@@ -99,3 +100,8 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} on {self.backend}"
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Return how fast it was written after the first token; None if not known."""
+        return writing_speed(self.completion_tokens, self.ttft_ms, self.duration_ms)

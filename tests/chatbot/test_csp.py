@@ -3,11 +3,23 @@
 from html.parser import HTMLParser
 
 import pytest
+from auditlog.models import LogEntry
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
-from inference.models import Backend, Budget, HourlyCost, Price
+from inference.models import (
+    Backend,
+    BackendEvent,
+    BackendTest,
+    Budget,
+    Canary,
+    Drill,
+    EventKind,
+    HourlyCost,
+    Price,
+    RoutingPolicy,
+)
 from support.admin.read_only import ReadOnly
 from support.knowledge.articles import save_article
 from support.models import Article, Conversation, Site, SystemPrompt, Turn
@@ -27,8 +39,8 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 MODELS = (
-    Article, Backend, Budget, Conversation, Group, HourlyCost, Price, Site,
-    SystemPrompt, Turn, User,
+    Article, Backend, Budget, Canary, Conversation, Drill, Group, HourlyCost,
+    LogEntry, Price, RoutingPolicy, Site, SystemPrompt, Turn, User,
 )  # fmt: skip
 PAGES = [
     (model, page)
@@ -37,7 +49,14 @@ PAGES = [
     if not (
         page in ("add", "delete") and isinstance(admin.site._registry[model], ReadOnly)
     )
-    and (model, page) != (SystemPrompt, "delete")
+    and (model, page)
+    not in {
+        (SystemPrompt, "delete"),
+        (Canary, "delete"),
+        (RoutingPolicy, "delete"),
+        (RoutingPolicy, "add"),
+        (RoutingPolicy, "changelist"),
+    }
 ]
 
 
@@ -73,10 +92,16 @@ def rows(admin_user):
     """One row of every model that the admin knows, with rows that belong to it."""
     save_article(Article(title="Returns", slug="returns", body="Within 30 days."))
     backend = make_backend(endpoint="https://api.example.com/v1", key="sk-secret")
+    Canary.objects.create(candidate=backend)
+    RoutingPolicy.load().save()
+    Drill.objects.create(backend=backend.name, fault="cut", is_proven=True, took_ms=9)
+    BackendTest.objects.create(backend=backend.name, is_passed=True, text="Yes.")
+    BackendEvent.objects.create(backend=backend.name, kind=EventKind.SPILL_BEGAN)
     Price.objects.create(backend=backend, input_usd_per_mtok=1, output_usd_per_mtok=2)
     Budget.objects.create(backend=backend, limit_usd=5)
     HourlyCost.objects.create(backend=backend, hardware_usd=1)
     Group.objects.create(name="staff")
+    LogEntry.objects.exclude(pk=LogEntry.objects.latest("pk").pk).delete()
     turn = make_turn(content="Is *it* <b style='color:red'>open</b>?")
     make_attempt(turn)
     turn.used_passages.create(rank=1, title="Returns", text="x", url="/", score=1)
@@ -123,6 +148,13 @@ def test_a_page_of_the_admin_is_clean(model, page, read):
 )
 def test_a_page_around_them_is_clean(url, read):
     response = read(url)
+    assert policy(response) == POLICY
+    assert Blocked(response.content.decode()).found == []
+
+
+def test_the_switch_card_is_clean(read):
+    place = f"{Backend.objects.get().pk}:20:0"
+    response = read(f"{reverse('admin:inference_backend_switch')}?set={place}")
     assert policy(response) == POLICY
     assert Blocked(response.content.decode()).found == []
 

@@ -1,5 +1,7 @@
 """The operator's pages: keys go in and never come out."""
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from cryptography.fernet import Fernet
 from django.contrib.admin.models import LogEntry
@@ -23,7 +25,7 @@ def post(admin_client):
         data = {
             "name": "cloud", "kind": "scripted", "model": "", "endpoint": URL,
             "options": '{"scripts": ["echo"]}', "is_enabled": "on", "position": 10,
-            "first_token_s": 15, "gap_s": 15,
+            "first_token_s": 15, "gap_s": 15, "connect_s": 3, "weight": 1,
         }  # fmt: skip
         address = f"{ADMIN}{row.pk}/change/" if row else f"{ADMIN}add/"
         return admin_client.post(address, data | values, follow=True).content.decode()
@@ -91,7 +93,8 @@ class TestKey:
     def test_the_list_keeps_it(self, admin_client, cloud):
         form = {
             "form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": cloud.pk,
-            "form-0-position": 77, "_save": "Save",
+            "form-0-position": 77, "form-0-weight": 1, "form-0-is_enabled": "on",
+            "_save": "Save",
         }  # fmt: skip
         admin_client.post(ADMIN, form)
         assert Backend.objects.get().position == 77
@@ -107,7 +110,10 @@ class TestKey:
         assert Backend.objects.get().endpoint == "https://api.example.org/v1"
         assert stored() == "sk-other"
 
-    @pytest.mark.parametrize(("key", "state"), [(KEY, "set"), ("", "none")])
+    @pytest.mark.parametrize(
+        ("key", "state"),
+        [(KEY, "set"), ("sk-of-sixteen-abcd", "set, ends in abcd"), ("", "none")],
+    )
     def test_the_page_says_whether_there_is_one(self, admin_client, key, state):
         row = make_backend(key=key)
         page = admin_client.get(f"{ADMIN}{row.pk}/change/").content.decode()
@@ -139,9 +145,11 @@ class TestUnreadableKey:
     def test_the_list_still_switches_it_off(self, admin_client, cloud):
         form = {
             "form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": cloud.pk,
-            "form-0-position": 10, "_save": "Save",
+            "form-0-position": 10, "form-0-weight": 1, "_save": "Save",
         }  # fmt: skip
-        admin_client.post(ADMIN, form)
+        card = admin_client.post(ADMIN, form)
+        places = parse_qs(urlsplit(card["Location"]).query)
+        admin_client.post(f"{ADMIN}switch/", places)
         assert not Backend.objects.get().is_enabled
 
 

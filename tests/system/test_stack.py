@@ -81,8 +81,8 @@ def add_backend(
 ) -> None:
     stack.execute(
         "INSERT INTO inference_backend (name, kind, model, endpoint, key, key_end,"
-        " options, is_in_house, region, is_enabled, position, weight, connect_s, first_token_s,"
-        " gap_s, target_ttft_s, updated_at)"
+        " options, is_in_house, region, is_enabled, position, weight, connect_s,"
+        " first_token_s, gap_s, target_ttft_s, updated_at)"
         " VALUES (?, ?, '', '', '', '', ?, false, '', true, ?, 1, 3, 9, 9, ?, now())",
         name, kind, json.dumps(options), position, target_s,
     )  # fmt: skip

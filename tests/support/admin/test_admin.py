@@ -79,6 +79,7 @@ class TestBackends:
         data = {
             "name": row.name, "kind": row.kind, "model": "", "options": "{}",
             "is_enabled": "on", "position": 10, "first_token_s": 15, "gap_s": 15,
+            "connect_s": 3, "weight": 1,
         }  # fmt: skip
         url = f"/admin/inference/backend/{row.pk}/change/"
         return admin_client.post(url, data | values)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.chat import answering, services
+from support.chat import answering, ladder, services
 from support.models import Notice
 
 WIDGET = Path(__file__).parents[3] / "support/static/support/widget.js"
@@ -64,3 +64,7 @@ def test_the_server_asks_for_a_person_in_the_same_words():
 
 def test_the_server_is_unsure_in_the_same_words():
     assert ENGLISH["notice_reply_unsure"] == answering.UNSURE
+
+
+def test_the_server_quotes_in_the_same_words():
+    assert ENGLISH["notice_reply_excerpt"] == ladder.EXCERPT

@@ -1,0 +1,243 @@
+"""How backends are doing now: named reads for the operator's pages."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from inference import registry
+from inference.models import (
+    Backend,
+    BackendEvent,
+    Budget,
+    BudgetPeriod,
+    Drill,
+    EventKind,
+)
+from support.models import Attempt, AttemptOutcome, Conversation, Turn
+from support.monitoring import engines
+from support.monitoring.formats import share, usd
+
+UNKNOWN = "unknown"
+_SPILLS = (EventKind.SPILL_BEGAN, EventKind.SPILL_ENDED)
+
+
+@dataclass(slots=True)
+class Status:
+    """What is known of one backend, in words; `fields` are what a page shows.
+
+    `is_well` is False when the operator should look.
+    """
+
+    name: str
+    is_well: bool = True
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
+    """Return how backends stand, by name.
+
+    Eight queries, and two for each backend.
+    """
+    now = timezone.now()
+    names = [row.name for row in rows]
+    today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    breakers = _read_breakers(names)
+    calls = {row["backend"]: row for row in _count_calls(names, today, now)}
+    latest = _read_latest(names)
+    engines_of = {engine.backend: engine.stats for engine in engines.read_engines()}
+    spills, spilled = _read_spills(names), _count_spilled(names, today)
+    budgets = _read_budgets()
+    drills = _read_drills(names)
+    statuses = {}
+    for row in rows:
+        status = Status(row.name)
+        counted = calls.get(row.name, {})
+        status.fields = {
+            "breaker": breakers[row.name],
+            "in_flight": str(counted.get("in_flight", 0)),
+            "engine": _describe_engine(engines_of.get(row.name)),
+            "spill": _describe_spill(row, spills.get(row.name), counted, spilled),
+            "last_success": _describe_success(latest.get((row.name, True)), now),
+            "last_error": _describe_error(latest.get((row.name, False)), now),
+            "cost": _describe_cost(counted, budgets.get(row.pk)),
+            "proven": _describe_drill(drills.get(row.name), now),
+        }
+        status.is_well = breakers[row.name] in ("closed", UNKNOWN)
+        statuses[row.name] = status
+    return statuses
+
+
+def _read_breakers(names: Sequence[str]) -> dict[str, str]:
+    """Return how the breakers stand in words, as far as this process can know."""
+    read = getattr(registry, "read_breakers", None)
+    if read is None:
+        return dict.fromkeys(names, UNKNOWN)
+    standings = cast("Callable[[Sequence[str]], Mapping[str, Any]]", read)(names)
+    return {name: _describe_breaker(standings.get(name)) for name in names}
+
+
+def _describe_breaker(standing: Any) -> str:
+    if standing is None:
+        return UNKNOWN
+    state = str(standing.state.value).replace("_", " ")
+    if state == "closed":
+        return state
+    wait = (
+        f", tried again in {standing.open_for_s:.0f} s" if standing.open_for_s else ""
+    )
+    why = f": {standing.reason}" if standing.reason else ""
+    return f"{state}{wait}{why}"
+
+
+def _drilled() -> QuerySet[Any, Any]:
+    synthetic = Conversation.objects.filter(is_synthetic=True)
+    return Turn.objects.filter(conversation__in=synthetic.values("pk")).values("pk")
+
+
+def _count_calls(
+    names: Sequence[str], today: datetime, now: datetime
+) -> QuerySet[Any, Any]:
+    """Return today's calls by backend. Those of fire drills are no traffic."""
+    alive = now - timedelta(seconds=settings.TURN_DEADLINE_S)
+    return (
+        Attempt.objects.filter(backend__in=names, started_at__gte=min(today, alive))
+        .exclude(turn__in=_drilled())
+        .values("backend")
+        .annotate(
+            in_flight=Count(
+                "pk", filter=Q(outcome=AttemptOutcome.RUNNING, started_at__gte=alive)
+            ),
+            num_calls=Count("pk", filter=Q(started_at__gte=today)),
+            known_usd=Sum("cost_usd", filter=Q(started_at__gte=today)),
+            num_unpriced=Count(
+                "pk",
+                filter=Q(cost_usd=None, started_at__gte=today)
+                & ~Q(outcome=AttemptOutcome.RUNNING),
+            ),
+        )
+        .order_by()
+    )
+
+
+def _read_latest(names: Sequence[str]) -> dict[tuple[str, bool], Attempt]:
+    """Return each backend's last success (True) and failure. One query for each.
+
+    The index of the ledger is by time, and what is older than a week is no news.
+    """
+    since = timezone.now() - timedelta(days=7)
+    latest = {}
+    for name in names:
+        ended = Attempt.objects.filter(backend=name, started_at__gte=since)
+        for outcome in (AttemptOutcome.COMPLETED, AttemptOutcome.FAILED):
+            found = (
+                ended.filter(outcome=outcome)
+                .exclude(turn__in=_drilled())
+                .order_by("-started_at")
+                .first()
+            )
+            if found is not None:
+                latest[name, outcome == AttemptOutcome.COMPLETED] = found
+    return latest
+
+
+def _read_spills(names: Sequence[str]) -> dict[str, BackendEvent]:
+    events = BackendEvent.objects.filter(backend__in=names, kind__in=_SPILLS)
+    return _first_of(events.order_by("-at")[:200])
+
+
+def _count_spilled(names: Sequence[str], today: datetime) -> dict[str, int]:
+    """Return how many of today's turns were too many for each backend."""
+    column = "spilled_from"
+    if column not in {known.name for known in Turn._meta.fields}:
+        return {}
+    chosen: dict[str, Any] = {f"{column}__in": names, "finished_at__gte": today}
+    turns = Turn.objects.filter(**chosen).values_list(column, flat=True)
+    return dict(Counter(map(str, turns)))
+
+
+def _read_drills(names: Sequence[str]) -> dict[str, Drill]:
+    proven = Drill.objects.filter(backend__in=names, is_proven=True)
+    return _first_of(proven.order_by("-at")[:200])
+
+
+def _first_of(rows: Iterable[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for row in rows:
+        found.setdefault(row.backend, row)
+    return found
+
+
+def _read_budgets() -> dict[int | None, Budget]:
+    """Return the budgets of a day by their backend."""
+    days = Budget.objects.filter(period=BudgetPeriod.DAY, is_per_visitor=False)
+    return {budget.backend_id: budget for budget in days}
+
+
+def _describe_engine(stats: Any) -> str:
+    if stats is None:
+        return ""
+    return f"{stats.num_running} replies at once, {stats.num_waiting} waiting"
+
+
+def _describe_spill(
+    row: Backend,
+    event: BackendEvent | None,
+    counted: Mapping[str, Any],
+    spilled: Mapping[str, int],
+) -> str:
+    """Return the share of today's replies that went elsewhere, and whether they do."""
+    if row.target_ttft_s is None:
+        return "no target set"
+    away = spilled.get(row.name, 0)
+    words = (
+        f"{share(away, away + counted.get('num_calls', 0))} today" if away else "none"
+    )
+    if event is not None and event.kind == EventKind.SPILL_BEGAN:
+        words += f", spills since {timezone.localtime(event.at):%H:%M}"
+    return words
+
+
+def _describe_success(attempt: Attempt | None, now: datetime) -> str:
+    if attempt is None:
+        return "none in 7 days"
+    ttft = "" if attempt.ttft_ms is None else f", first word in {attempt.ttft_ms} ms"
+    return f"{_ago(attempt.started_at, now)}{ttft}"
+
+
+def _describe_error(attempt: Attempt | None, now: datetime) -> str:
+    if attempt is None:
+        return "none in 7 days"
+    detail = f": {attempt.error_detail[:80]}" if attempt.error_detail else ""
+    return f"{attempt.error}, {_ago(attempt.started_at, now)}{detail}"
+
+
+def _describe_cost(counted: Mapping[str, Any], budget: Budget | None) -> str:
+    """Return today's cost against its budget; unpriced is not zero."""
+    num_calls = counted.get("num_calls", 0)
+    known_usd = Decimal(counted.get("known_usd") or 0).quantize(Decimal("0.00000001"))
+    cost = usd(known_usd)
+    if counted.get("num_unpriced"):
+        cost = f"{cost} and {counted['num_unpriced']} unpriced calls"
+    of = f" of {usd(budget.limit_usd)}" if budget is not None else ""
+    return f"{cost}{of}, {num_calls} call{'' if num_calls == 1 else 's'}"
+
+
+def _describe_drill(drill: Drill | None, now: datetime) -> str:
+    if drill is None:
+        return "never"
+    return f"{_ago(drill.at, now)} ({drill.fault} → {drill.answered_by})"
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    seconds = max((now - at).total_seconds(), 0)
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    return f"{timesince(at, now, depth=1)} ago"

@@ -1,0 +1,242 @@
+"""Another default is looked at before it is one; candidates answer old questions."""
+
+from decimal import Decimal
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.urls import reverse
+
+from inference.backends.scripted import ScriptedBackend
+from inference.models import Backend, Price, RoutingPolicy
+from inference.registry import registry
+from support.admin import switching
+from support.chat import answering, tryouts
+from support.models import Conversation, Replay, ReplayedCall, ReplayState
+from tests.factories import make_backend, make_conversation, make_site, make_turn
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/inference/backend/"
+CARD = f"{LIST}switch/"
+
+
+@pytest.fixture
+def first():
+    make_site()
+    return make_backend("say From first.", name="first", position=10)
+
+
+@pytest.fixture
+def second(first):
+    return make_backend("say From second.", name="second", position=20)
+
+
+def save_list(client, *places: tuple[Backend, int, bool]):
+    form: dict[str, object] = {
+        "form-TOTAL_FORMS": len(places),
+        "form-INITIAL_FORMS": len(places),
+    }
+    for number, (row, position, is_on) in enumerate(places):
+        form |= {
+            f"form-{number}-id": row.pk,
+            f"form-{number}-position": position,
+            f"form-{number}-weight": 1,
+        } | ({f"form-{number}-is_enabled": "on"} if is_on else {})
+    return client.post(LIST, form | {"_save": "Save"})
+
+
+def default() -> str:
+    return Backend.objects.filter(is_enabled=True)[0].name
+
+
+class TestCard:
+    def test_nothing_changes_before_it_is_confirmed(self, admin_client, first, second):
+        card = save_list(admin_client, (first, 30, True), (second, 20, True))
+        assert urlsplit(card["Location"]).path == CARD
+        page = admin_client.get(card["Location"]).content.decode()
+        assert "Switch to second?" in page
+        assert default() == "first"
+        places = parse_qs(urlsplit(card["Location"]).query)
+        admin_client.post(CARD, places)
+        assert default() == "second"
+
+    def test_switching_the_default_off_has_one(self, admin_client, first, second):
+        card = save_list(admin_client, (first, 10, False), (second, 20, True))
+        assert urlsplit(card["Location"]).path == CARD
+        assert Backend.objects.get(name="first").is_enabled
+
+    def test_switching_all_off_has_one(self, admin_client, first):
+        card = save_list(admin_client, (first, 10, False))
+        page = admin_client.get(card["Location"]).content.decode()
+        assert "No model is left" in page
+
+    def test_another_order_behind_the_default_has_none(
+        self, admin_client, first, second
+    ):
+        saved = save_list(admin_client, (first, 5, True), (second, 7, True))
+        assert urlsplit(saved["Location"]).path == LIST
+        assert Backend.objects.get(name="second").position == 7
+
+    def test_a_new_backend_before_the_default_waits_for_it(self, admin_client, first):
+        form = {
+            "name": "newest", "kind": "scripted", "options": '{"scripts": ["echo"]}',
+            "is_enabled": "on", "position": 1, "weight": 1, "connect_s": 3,
+            "first_token_s": 15, "gap_s": 15,
+        }  # fmt: skip
+        card = admin_client.post(f"{LIST}add/", form)
+        assert urlsplit(card["Location"]).path == CARD
+        assert not Backend.objects.get(name="newest").is_enabled
+        admin_client.post(CARD, parse_qs(urlsplit(card["Location"]).query))
+        assert default() == "newest"
+
+    def test_the_first_of_all_needs_none(self, admin_client):
+        form = {
+            "name": "only", "kind": "scripted", "options": '{"scripts": ["echo"]}',
+            "is_enabled": "on", "position": 1, "weight": 1, "connect_s": 3,
+            "first_token_s": 15, "gap_s": 15,
+        }  # fmt: skip
+        admin_client.post(f"{LIST}add/", form)
+        assert default() == "only"
+
+    def test_says_how_many_conversations_stay(self, admin_client, first, second):
+        make_conversation()
+        Conversation.objects.update(backend="first")
+        place = f"set={second.pk}:1:1"
+        page = admin_client.get(f"{CARD}?{place}").content.decode()
+        assert "1 with first" in page
+
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [("", 404), ("set=x", 400), ("set=1:-5:1", 400), ("set=999999:1:1", 404)],
+    )
+    def test_nonsense_is_refused(self, admin_client, first, query, status):
+        assert admin_client.get(f"{CARD}?{query}").status_code == status
+
+    def test_it_is_not_for_all(self, client, first):
+        assert client.post(CARD, {"set": f"{first.pk}:1:0"}).status_code == 302
+        assert default() == "first"
+
+
+def ask(content="Hello?", conversation=None):
+    turn = make_turn(conversation, content)
+    answering.produce(turn.id)
+    return turn
+
+
+def replay(row: Backend, limit_usd="1", num=50) -> Replay:
+    asked = tryouts.ask_for_replay(row, num, Decimal(limit_usd), "kim")
+    tryouts.run_replay(asked.pk)
+    asked.refresh_from_db()
+    return asked
+
+
+class TestReplay:
+    def test_answers_stand_beside_the_old_ones(self, first, second):
+        ask("Hello?")
+        ask("Good day?")
+        done = replay(second)
+        assert (done.state, done.reason) == (ReplayState.DONE, "")
+        rows, pairs = switching.compare(done)
+        assert [(p.question, p.old, p.new) for p in pairs] == [
+            ("Good day?", "From first.", "From second."),
+            ("Hello?", "From first.", "From second."),
+        ]
+        assert [row.name for row in rows][:3] == [
+            "Questions", "Failed", "First token, median",
+        ]  # fmt: skip
+
+    def test_the_candidate_reads_what_the_first_one_read(self, first, second):
+        conversation = make_conversation()
+        ask("Hello?", conversation)
+        ask("And now?", conversation)
+        [old] = registry.use([first])
+        assert isinstance(old, ScriptedBackend)
+        asked = [request.messages for request in old.requests]
+        done = replay(second)
+        [_, new] = registry.use([first, second])
+        assert isinstance(new, ScriptedBackend)
+        assert [request.messages for request in new.requests] == asked[::-1]
+        assert done.calls.count() == 2
+
+    def test_no_customer_sees_it_and_no_ledger_has_it(self, first, second):
+        turn = ask()
+        before = (turn.conversation.messages.count(), turn.attempts.count())
+        replay(second)
+        assert (turn.conversation.messages.count(), turn.attempts.count()) == before
+
+    def test_private_questions_stay_in_the_house(self, first, second):
+        Conversation.objects.filter(pk=ask().conversation_id).update(is_private=True)
+        ask("Open?")
+        Backend.objects.filter(name="second").update(kind="openai_compatible")
+        second.refresh_from_db()
+        found, reason = tryouts.find_questions(second, 50)
+        assert [turn.question.content for turn in found] == ["Open?"]
+        assert reason == "1 in private conversations left out."
+
+    def test_one_of_our_own_may_read_them(self, first, second):
+        Conversation.objects.filter(pk=ask().conversation_id).update(is_private=True)
+        assert replay(second).calls.count() == 1
+
+    def test_with_the_cloud_off_nothing_is_sent(self, first, second):
+        ask()
+        Backend.objects.filter(name="second").update(kind="openai_compatible")
+        RoutingPolicy.objects.create(pk=1, is_cloud_off=True)
+        assert "Nothing may leave" in replay(second).reason
+        assert not ReplayedCall.objects.exists()
+
+    def test_drills_are_no_questions(self, first, second):
+        ask()
+        Conversation.objects.update(is_synthetic=True)
+        assert replay(second).calls.count() == 0
+
+    def test_it_ends_at_its_limit(self, first, second):
+        Price.objects.create(
+            backend=second, input_usd_per_mtok=0, output_usd_per_mtok=200_000
+        )
+        for _ in range(4):
+            ask()
+        done = replay(second, limit_usd="1")
+        assert done.calls.count() == 2  # of two words each, for 40 cents
+        assert "limit of $1 is reached" in done.reason
+
+    def test_a_failure_is_one_of_its_numbers(self, first, second):
+        ask()
+        Backend.objects.filter(name="second").update(
+            options={"scripts": ["fail Overloaded"]}
+        )
+        done = replay(second)
+        assert done.calls.get().error == "Overloaded"
+        rows, _ = switching.compare(done)
+        assert rows[1].new == "1"
+
+    def test_one_at_a_time(self, first, second):
+        tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
+        with pytest.raises(tryouts.AlreadyRunning):
+            tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
+
+    def test_one_whose_worker_is_gone_makes_room(self, first, second):
+        tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
+        Replay.objects.update(at=Replay.objects.get().at - tryouts.SILENCE * 2)
+        tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
+        assert Replay.objects.filter(state=ReplayState.STOPPED).count() == 1
+
+    def test_staff_stop_it(self, admin_client, first, second):
+        ask()
+        asked = tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
+        url = reverse("admin:inference_backend_replay", args=[second.pk])
+        admin_client.post(url, {"stop": 1, "set": f"{second.pk}:1:1"})
+        tryouts.run_replay(asked.pk)
+        assert not ReplayedCall.objects.exists()
+
+    def test_the_card_shows_it(self, admin_client, first, second):
+        ask("Are you there?")
+        replay(second)
+        page = admin_client.get(f"{CARD}?set={second.pk}:1:1").content.decode()
+        assert "Are you there?" in page
+        assert "From second." in page
+
+    @pytest.mark.parametrize("limit", ["-1", "101", "many"])
+    def test_a_limit_is_a_sum(self, admin_client, second, limit):
+        url = reverse("admin:inference_backend_replay", args=[second.pk])
+        admin_client.post(url, {"limit_usd": limit, "set": f"{second.pk}:1:1"})
+        assert not Replay.objects.exists()
