@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from inference.models import RoutingPolicy, Rung
 from support.chat import answering, reaper, services, turns
 from support.chat.reply_buffer import BufferedText, reply_buffer
 from support.chat.watch import watch
@@ -132,5 +133,9 @@ class TestPassagesUsed:
         state, cited = self.used("say Sure.\nhang", stop_when_shown)
         assert (state, cited) == (TurnState.STOPPED, [False])
 
-    def test_a_failed_reply_cites_nothing(self):
-        assert self.used("fail Overloaded") == (TurnState.FAILED, [False])
+    def test_a_failed_reply_cites_what_it_quotes(self):
+        assert self.used("fail Overloaded") == (TurnState.FAILED, [True])
+
+    def test_an_apology_cites_nothing(self):
+        RoutingPolicy.objects.create(pk=1, rung=Rung.APOLOGY)
+        assert self.used("say Yes.") == (TurnState.FAILED, [False])
