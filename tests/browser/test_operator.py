@@ -28,7 +28,7 @@ def open_backend(server, open_chat, script):
         page.get_by_label("Password").fill("open sesame")
         page.get_by_role("button", name="Log in").click()
         page.goto(f"{server.url}/admin/inference/backend/")
-        page.locator("#result_list th a").first.click()
+        page.locator("#result_list tbody th a").first.click()
         return page
 
     return make

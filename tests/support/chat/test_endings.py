@@ -133,9 +133,9 @@ class TestPassagesUsed:
         state, cited = self.used("say Sure.\nhang", stop_when_shown)
         assert (state, cited) == (TurnState.STOPPED, [False])
 
-    def test_a_failed_reply_cites_the_excerpt_that_it_shows(self):
+    def test_a_failed_reply_cites_what_it_quotes(self):
         assert self.used("fail Overloaded") == (TurnState.FAILED, [True])
 
-    def test_a_failed_reply_without_an_excerpt_cites_nothing(self):
-        RoutingPolicy.objects.create(rung=Rung.APOLOGY)
-        assert self.used("fail Overloaded") == (TurnState.FAILED, [False])
+    def test_an_apology_cites_nothing(self):
+        RoutingPolicy.objects.create(pk=1, rung=Rung.APOLOGY)
+        assert self.used("say Yes.") == (TurnState.FAILED, [False])
