@@ -8,6 +8,7 @@ from inference import registry
 from support.chat import rate_limits
 from support.chat.reply_buffer import reply_buffer
 from tests.inference.backends.openai_stand_in import OpenAIStandIn
+from tests.inference.providers import Provider
 from tests.services import postgres_url, redis_client, redis_url  # noqa: F401 - fixtures
 
 # that the machine is busy is no fault of what is tested
@@ -42,6 +43,14 @@ def _fresh_process_state():
     reply_buffer.clear()
     rate_limits._process_limiter.cache_clear()
     rate_limits._shared_limiter.cache_clear()
+
+
+@pytest.fixture
+def stand_in():
+    """A provider of three dialects that fails on order: docs/providers.md."""
+    provider = Provider()
+    yield provider
+    provider.close()
 
 
 @pytest.fixture
