@@ -9,6 +9,7 @@ from inference.backends.api_answer import (
     build_usage,
     read_count,
     read_field,
+    read_name,
     read_text,
 )
 from inference.backends.statuses import error_of_status
@@ -77,8 +78,8 @@ class AnthropicAnswer(Answer):
         match read_text(event, "type"):
             case "message_start":
                 message = read_field(event, "message")
-                self.model = read_text(message, "model") or self.model
-                self.request_id = self.request_id or read_text(message, "id")
+                self.model = read_name(message, "model") or self.model
+                self.request_id = self.request_id or read_name(message, "id")
                 self._count(read_field(message, "usage"))
             case "content_block_start":
                 return read_text(read_field(event, "content_block"), "text")

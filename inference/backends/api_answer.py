@@ -12,6 +12,11 @@ from inference.engine.detokenizer import Detokenizer
 from inference.errors import Interrupted, InvalidResponse, Timeout
 from inference.types import Completion, DeadlineKind, FinishReason, Usage
 
+# what the ledger has room for
+MAX_NAME_CHARS = 200
+# ten thousand books: no model reads them in one call
+_MOST_TOKENS = 1_000_000_000
+
 
 class Answer(ABC):
     """The stream of one call as it is read; `take` gets its events in order.
@@ -26,6 +31,7 @@ class Answer(ABC):
         self.usage: Usage | None = None
         self.finish_reason: FinishReason | None = None
         self._stop = Detokenizer(stop)
+        self._half = ""
         self._last_s = time.monotonic()
         self._has_text = False
 
@@ -39,7 +45,7 @@ class Answer(ABC):
 
     def take(self, event: object) -> str:
         """Return the text of an event that may be shown; raises InvalidResponse."""
-        return self._show(self._stop.push(self.read(event).encode(errors="replace")))
+        return self._show(self._stop.push(self._mend(self.read(event)).encode()))
 
     def finish(self) -> str:
         """Return what was held back as it might have begun a stop string."""
@@ -86,6 +92,16 @@ class Answer(ABC):
         kind = DeadlineKind.GAP if self._has_text else DeadlineKind.FIRST_TOKEN
         return Timeout(kind, waited_s)
 
+    def _mend(self, text: str) -> str:
+        """Return what can be stored of a text: no NUL, and no half of a character.
+
+        Servers cut JSON strings between the two halves of an emoji; they are joined.
+        """
+        text = self._half + text.replace("\0", "")
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        whole = text[: len(text) - len(self._half)]
+        return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
     def _show(self, text: str) -> str:
         if text:
             self._has_text = True
@@ -109,11 +125,18 @@ def read_text(value: object, name: str) -> str:
     return text if isinstance(text, str) else ""
 
 
+def read_name(value: object, name: str) -> str:
+    """Return a field that names something, fit to be stored: one short line."""
+    text = read_text(value, name)[:MAX_NAME_CHARS]
+    return "".join(char for char in text if char.isprintable())
+
+
 def read_count(value: object, name: str) -> int | None:
-    """Return a field that is a count of something, else None."""
+    """Return a field that is a count of tokens and may be true, else None."""
     count = read_field(value, name)
-    is_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
-    return count if is_count else None  # type: ignore[return-value]  # is_count says so
+    if not isinstance(count, int) or isinstance(count, bool):
+        return None
+    return count if 0 <= count <= _MOST_TOKENS else None
 
 
 def build_usage(

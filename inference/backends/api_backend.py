@@ -155,7 +155,7 @@ class ApiBackend(Backend):
         finally:
             headers = _headers_of(line)
             self._watch.learn(read_rate_limits(headers))
-            answer.request_id = find_request_id(headers)
+            answer.request_id = self._quote(_find_request_id(headers))
 
     def _fail(self, error: Exception, answer: Answer, line: Line) -> None:
         """Raise the error of a call; returns if it is a refusal to answer.
@@ -218,11 +218,11 @@ def check_access(settings: BackendSettings) -> None:
     check_endpoint(settings.endpoint, read_private_hosts(settings.private_hosts))
 
 
-def find_request_id(headers: Mapping[str, str]) -> str:
+def _find_request_id(headers: Mapping[str, str]) -> str:
     """Return what a provider calls a call, empty if it has no name for it."""
     for name in ("x-request-id", "request-id", "apim-request-id"):
         if found := headers.get(name, ""):
-            return found[:100]
+            return found
     return ""
 
 

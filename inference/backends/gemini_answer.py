@@ -10,6 +10,7 @@ from inference.backends.api_answer import (
     build_usage,
     read_count,
     read_field,
+    read_name,
     read_text,
 )
 from inference.backends.statuses import error_of_status
@@ -67,8 +68,8 @@ class GeminiAnswer(Answer):
 
     def read(self, event: object) -> str:
         """Return a chunk's text, without thoughts; raises InvalidResponse."""
-        self.model = read_text(event, "model_version") or self.model
-        self.request_id = self.request_id or read_text(event, "response_id")
+        self.model = read_name(event, "model_version") or self.model
+        self.request_id = self.request_id or read_name(event, "response_id")
         self.usage = _read_usage(read_field(event, "usage_metadata")) or self.usage
         if read_field(read_field(event, "prompt_feedback"), "block_reason"):
             self.finish_reason = FinishReason.CONTENT_FILTER

@@ -48,7 +48,7 @@ _OPTIONS = (*_OWN, *_SAMPLING)
 _OMITTABLE = (*OMITTABLE, "prompt_cache_key")
 _TAKEN = {*OWN_FIELDS, "prompt_cache_key", "reasoning_effort"}
 # o1 ... o4, and gpt-5 and later but for their chat variants
-_REASONING_MODEL = re.compile(r"^(ft:)?(o\d|gpt-([5-9]|\d\d)(?!.*-chat))")
+_REASONING_MODEL = re.compile(r"^(ft:)?(o\d|gpt-([5-9]|1\d)(?!\d|.*-chat))")
 _DEFAULT_THINKING_TOKENS = 4096
 _MAX_STOPS = 4
 

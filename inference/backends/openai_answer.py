@@ -8,6 +8,7 @@ from inference.backends.api_answer import (
     build_usage,
     read_count,
     read_field,
+    read_name,
     read_text,
 )
 from inference.backends.statuses import ContentRefused, error_of_status
@@ -66,8 +67,8 @@ class OpenAIAnswer(Answer):
         """Return a chunk's text, maybe empty; raises InvalidResponse."""
         if not isinstance(event, ChatCompletionChunk):
             raise InvalidResponse("an event of the stream is not an object")
-        self.model = read_text(event, "model") or self.model
-        self.request_id = self.request_id or read_text(event, "id")
+        self.model = read_name(event, "model") or self.model
+        self.request_id = self.request_id or read_name(event, "id")
         self.usage = _read_usage(read_field(event, "usage")) or self.usage
         choice = _read_choice(event)
         delta = read_field(choice, "delta")

@@ -100,7 +100,8 @@ def quote(text: str, secret: str) -> str:
     """Return a provider's words on one line, shortened, and without the secret."""
     if secret:
         text = text.replace(secret, "[key]")
-    text = " ".join(text.split())
+    # no NUL, no half of a character: the ledger would not take them
+    text = "".join(c for c in " ".join(text.split()) if c.isprintable())
     if len(text) > _MAX_MESSAGE_CHARS:
         text = text[: _MAX_MESSAGE_CHARS - 3] + "..."
     return text

@@ -72,7 +72,11 @@ class ReplyWriter:
         return self._written + "".join(self._waiting)
 
     def write(self, text: str) -> None:
-        """Add a delta; spaces before the first word are dropped."""
+        """Add a delta; spaces before the first word are dropped.
+
+        So is the character NUL, which Postgres stores in no text.
+        """
+        text = text.replace("\0", "")
         if not self.text:
             text = text.lstrip()
         self._waiting.append(text)

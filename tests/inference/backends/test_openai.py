@@ -87,6 +87,7 @@ def test_samples_as_the_request_says_then_the_row_then_the_model(body):
         ("gpt-5-chat-latest", False),
         ("gpt-5.3-chat-latest", False),
         ("gpt-4.1", False),
+        ("gpt-35-turbo", False),
         ("gpt-4o-mini", False),
     ],
 )

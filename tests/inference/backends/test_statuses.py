@@ -25,3 +25,4 @@ def test_reads_retry_after(header, seconds):
 def test_quotes_on_one_line_without_the_secret():
     assert quote("  the key\n abc  is wrong", "abc") == "the key [key] is wrong"
     assert quote("kept", "") == "kept"
+    assert quote("a\0b\ud83c \x1b[31mred", "") == "ab [31mred"

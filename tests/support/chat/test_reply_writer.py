@@ -32,3 +32,12 @@ def test_counts_the_replies_under_way_also_when_one_breaks_off(monkeypatch):
             raise TurnLost
         outer.write("two")
     assert asked == [2, 1]
+
+
+@pytest.mark.django_db
+def test_what_postgres_cannot_store_is_left_out():
+    """Some models have a token for NUL."""
+    with ReplyWriter(make_turn()) as writer:
+        for delta in ("\0", " a\0b", "\0", " c"):
+            writer.write(delta)
+    assert writer.text == "ab c"
