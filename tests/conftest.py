@@ -10,6 +10,7 @@ from inference.models import Queue
 from support.chat import dispatch, rate_limits
 from support.chat.reply_buffer import reply_buffer
 from tests.inference.backends.openai_stand_in import OpenAIStandIn
+from tests.inference.providers import Provider
 from tests.services import postgres_url, redis_client, redis_url  # noqa: F401 - fixtures
 
 # that the machine is busy is no fault of what is tested
@@ -47,6 +48,14 @@ def _fresh_process_state():
     rate_limits._process_limiter.cache_clear()
     rate_limits._shared_limiter.cache_clear()
     open_shared_counts.cache_clear()
+
+
+@pytest.fixture
+def stand_in():
+    """A provider of three dialects that fails on order: docs/providers.md."""
+    provider = Provider()
+    yield provider
+    provider.close()
 
 
 @pytest.fixture

@@ -187,8 +187,14 @@ def test_threads_stream_from_it_at_once(subject):
 
 
 def test_takes_a_conversation_of_every_shape(subject):
-    roles = ("system", "user", "user", "assistant", "system", "user")
-    messages = tuple(ChatMessage(role, f"The {role} speaks.") for role in roles)
+    messages = (
+        ChatMessage("system", "You are Fern."),
+        ChatMessage("user", "Hello?"),
+        ChatMessage("user", "Anybody?"),
+        ChatMessage("assistant", "Yes."),
+        ChatMessage("system", "Be brief."),
+        ChatMessage("user", "Can I send it back?"),
+    )
     completion = read(subject, CompletionRequest(messages, 5))[-1]
     assert completion.finish_reason in {FinishReason.STOP, FinishReason.LENGTH}
 
@@ -267,12 +273,12 @@ def test_closing_the_backend_fails_its_calls(asked):
     kind = next(k for k in KINDS if k.model == asked.backend.model)
     with kind.connected(asked.stand_in) as backend:
         num = asked.count_calls()
-        closing = threading.Thread(
-            target=lambda: (
-                wait_until(lambda: asked.count_calls() > num),
-                backend.close(),
-            )
-        )
+
+        def close_it():
+            wait_until(lambda: asked.count_calls() > num)
+            backend.close()
+
+        closing = threading.Thread(target=close_it)
         closing.start()
         with pytest.raises(BackendError):
             list(backend.stream(REQUEST, PATIENT, CancelToken()))

@@ -159,41 +159,57 @@ class Listener:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self._open: dict[threading.Thread, socket.socket] = {}
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
     def close(self) -> None:
-        """Hang up everybody and refuse whoever comes; may be called twice."""
-        with self._lock:
-            still_open = list(self._open)
-        for each in [self._listener, *still_open]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        """Hang up everybody and refuse whoever comes; may be called twice.
+
+        Returns when all is noted that there is to be noted of them.
+        """
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join(5)
+        with self._lock:
+            still_open = dict(self._open)
+        for stream in still_open.values():
+            with suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+        for thread in still_open:
+            thread.join(5)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 stream, _ = self._listener.accept()
-                with self._lock:
-                    self._open.add(stream)
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._converse, args=[stream], daemon=True
-                ).start()
+                )
+                with self._lock:
+                    self._open[thread] = stream
+                thread.start()
 
     def _converse(self, stream: socket.socket) -> None:
-        plain = stream
         try:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
-                stream = self._tls.wrap_socket(stream, server_side=True)
+                stream = self._secure(stream, self._tls)
             with suppress(Gone):
                 self._serve(Connection(stream))
         except OSError:
             pass  # a client that refuses our certificate, or that left
         finally:
             with self._lock:
-                self._open.discard(plain)
+                self._open.pop(threading.current_thread(), None)
             stream.close()
+
+    def _secure(self, stream: socket.socket, tls: SSLContext) -> socket.socket:
+        """Return the connection in TLS; who is silent is not waited for long."""
+        stream.settimeout(5)
+        secured = tls.wrap_socket(stream, server_side=True)
+        secured.settimeout(None)
+        with self._lock:
+            self._open[threading.current_thread()] = secured
+        return secured
