@@ -5,6 +5,7 @@ and what its errors do (`_translate`). Here is the rest: a line of its own for e
 call, hanging up, one kind of error, and the end.
 """
 
+import traceback
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping
 from typing import ClassVar
@@ -233,8 +234,12 @@ def _headers_of(line: Line) -> Mapping[str, str]:
 
 
 def _remove_secret(error: BaseException | None, key: str) -> None:
-    """Take the key out of what a traceback would print: servers echo wrong keys."""
+    """Take the key out of what a traceback would print: servers echo wrong keys.
+
+    Error trackers send the locals too, in which SDKs keep the answer.
+    """
     while error is not None and key:
+        traceback.clear_frames(error.__traceback__)
         if key in str(error):
             error.args = tuple(str(part).replace(key, "[key]") for part in error.args)
         error = error.__cause__ or error.__context__

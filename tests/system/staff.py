@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
@@ -20,11 +21,17 @@ class Staff:
         self.save("/admin/login/", username="staff", password=server.password)
 
     def save(self, path: str, **values: object) -> None:
-        """Post a form; it must be taken, which a page with errors is not."""
+        """Post a form; it must be taken, which a page with errors is not.
+
+        Where it leads to the card before a switch, that is confirmed.
+        """
         values["csrfmiddlewaretoken"] = self._client.cookies["csrftoken"]
         response = self._client.post(path, data=values)
         self.saved_at = datetime.now(UTC)
         assert response.status_code == 302, response.text
+        card = urlsplit(response.headers["location"])
+        if card.path.endswith("/switch/"):
+            self.save(card.path, set=parse_qs(card.query)["set"])
 
     def save_backend(self, path: str, name: str, *scripts: str, position: int) -> None:
         """Save the form of a scripted backend; `path` says of which, or "add/"."""
@@ -35,6 +42,8 @@ class Staff:
             options=json.dumps({"scripts": list(scripts)}),
             is_enabled="on",
             position=position,
+            weight=1,
+            connect_s=3,
             first_token_s=15,
             gap_s=15,
         )
@@ -47,6 +56,7 @@ class Staff:
             form |= {
                 f"form-{number}-id": pk,
                 f"form-{number}-position": position,
+                f"form-{number}-weight": 1,
                 f"form-{number}-is_enabled": "on",
             }
         self.save(BACKENDS, **form)

@@ -1,15 +1,16 @@
 """A provider of chat completions on a real socket, and the backend that asks it."""
 
 import json
-import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from inference.backends.base import BackendSettings
 from inference.backends.openai_compatible import build_backend
 from inference.types import ChatMessage, CompletionRequest, Deadlines
+from tests.inference.providers.playing import HANG_S
+from tests.inference.providers.wire import Listener
 
 KEY = "sk-very-secret-4711"
 REQUEST = CompletionRequest(
@@ -84,7 +85,8 @@ class OpenAIStandIn:
     """Plays `answer` to every request: bytes to send, seconds to wait, HANG, RESET.
 
     `answer` may be a function of the request. `asked` keeps the requests and
-    `hung_up_s` when each client left during HANG.
+    `hung_up_s` when each client left during HANG. What real providers say, and how they
+    fail, is recorded in tests/inference/providers.
     """
 
     def __init__(self, answer=WHOLE):
@@ -92,72 +94,31 @@ class OpenAIStandIn:
         self.asked: list[Asked] = []
         self.hung_up_s: list[float] = []
         self.hangs = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self._listener.getsockname()[1]
+        self._listener = Listener(self._serve)
+        self.port = self._listener.port
         self.origin = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.origin}/v1"
-        self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
 
     def close(self):
-        for open_socket in [self._listener, *self._connections]:
-            with suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
-            open_socket.close()
-        for thread in self._threads:
-            thread.join(5)
-
-    def _accept(self):
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self._connections.append(connection)
-                thread = threading.Thread(target=self._serve, args=[connection])
-                self._threads.append(thread)
-                thread.start()
+        self._listener.close()
 
     def _serve(self, connection):
-        with connection, suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            asked = _read_request(connection)
-            if asked is None:
-                return
-            self.asked.append(asked)
-            answer = self.answer(asked) if callable(self.answer) else self.answer
-            for step in answer:
-                self._play(connection, step)
+        request = connection.read_request()
+        body = json.loads(request.text or b"{}")
+        asked = Asked(request.target, request.headers, body)
+        self.asked.append(asked)
+        answer = self.answer(asked) if callable(self.answer) else self.answer
+        for step in answer:
+            self._play(connection, step)
 
     def _play(self, connection, step):
         if isinstance(step, bytes):
-            connection.sendall(step)
+            connection.send(step)
         elif step is HANG:
             self.hangs.set()
-            with suppress(ConnectionError):
-                connection.recv(1)
+            connection.wait_until_left(HANG_S)
             self.hung_up_s.append(time.monotonic())
         elif step is RESET:
-            linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            connection.close()
+            connection.reset()
         else:
             time.sleep(step)
-
-
-def _read_request(connection):
-    received = b""
-    while b"\r\n\r\n" not in received:
-        more = connection.recv(65536)
-        if not more:
-            return None
-        received += more
-        if received.startswith(b"\x16"):  # the greeting of TLS
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            return None
-    top, _, body = received.partition(b"\r\n\r\n")
-    first, *lines = top.decode().split("\r\n")
-    pairs = (line.split(": ", 1) for line in lines)
-    headers = {name.lower(): value for name, value in pairs}
-    while len(body) < int(headers.get("content-length", 0)):
-        body += connection.recv(65536)
-    return Asked(first.split()[1], headers, json.loads(body or b"{}"))

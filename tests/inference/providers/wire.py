@@ -25,9 +25,13 @@ class Gone(Exception):  # noqa: N818 - it says what happened
 
 @dataclass
 class Request:
-    """One request as it arrived; `text` is the body before it was read as JSON."""
+    """One request as it arrived; `text` is the body before it was read as JSON.
+
+    `target` is the path as it was sent, with the query.
+    """
 
     method: str
+    target: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
@@ -66,7 +70,7 @@ class Connection:
         body = self._take(num_bytes)
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return Request(method, unquote(parts.path), query, headers, body)
+        return Request(method, target, unquote(parts.path), query, headers, body)
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises Gone if the client hung up before."""
