@@ -11,9 +11,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
 
-# A file's tests stay in one process, and the browser's come last. TEST_PROCESSES=0
-# runs them as plain `pytest` does.
-TEST_PROCESSES ?= 2
+# A file's tests stay in one process, and the browser's come last. Three on two cores, as
+# many wait for servers. TEST_PROCESSES=0 runs them as plain `pytest` does.
+TEST_PROCESSES ?= 3
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 

@@ -1,4 +1,6 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and their order."""
+
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -18,6 +20,15 @@ settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("patient")
+
+
+# these wait for servers, most of their time
+WAITING = tuple(Path(__file__).parent / name for name in ("system", "faults"))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that no process ends with it alone."""
+    items.sort(key=lambda item: not any(map(item.path.is_relative_to, WAITING)))
 
 
 @pytest.fixture(scope="session")
