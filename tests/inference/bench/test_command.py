@@ -7,6 +7,7 @@ import pytest
 from inference.bench.__main__ import build_setting, main, parse_arguments
 
 
+@pytest.mark.faults  # takes long: fifteen seconds of computing
 def test_measures_everything_in_one_run(tmp_path, capsys):
     report = tmp_path / "report.json"
     options = ["--quick", "--shape", "tiny", "--threads", "1", "--json", str(report)]
