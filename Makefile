@@ -33,7 +33,7 @@ conformance: $(VENV)/dev.stamp
 faults: $(VENV)/dev.stamp
 	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults tests/inference tests/system tests/browser/test_kills.py -m faults
 
-# The engine for half an hour: a thousand stories, mixed loads, customers with secrets.
+# The engine for ten minutes: a thousand stories, mixed loads, customers with secrets.
 soak: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/inference/engine -m faults
 
