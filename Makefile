@@ -31,7 +31,7 @@ conformance: $(VENV)/dev.stamp
 
 # Every fault FAULT_ROUNDS times, and 200 kills: about an hour. See docs/faults.md.
 faults: $(VENV)/dev.stamp
-	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults tests/inference tests/system tests/browser/test_kills.py -m faults
+	REQUIRE_SERVICES=1 $(BIN)/python -m pytest tests/faults tests/inference tests/browser/test_kills.py -m faults
 
 # The engine for ten minutes: a thousand stories, mixed loads, customers with secrets.
 soak: $(VENV)/dev.stamp

@@ -31,7 +31,6 @@ def measure(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.faults  # takes long: twenty seconds of computing
 def test_compares_the_stack_with_the_model_alone(stack, tmp_path):
     file = tmp_path / "figures.json"
     script = json.dumps({"scripts": ["pace 0.01\necho"]})
