@@ -42,8 +42,7 @@ BoundReply = Callable[[str, CompletionRequest], int]
 class BudgetGate:
     """Lets calls pass that their budgets pay for; threads share it.
 
-    `read_row` returns a backend's row by its name. One that says by its attribute
-    `has_budget` that none counts for it costs no query.
+    `read_row` returns the row of a backend that has a budget by its name.
     """
 
     def __init__(self, read_row: ReadRow, bound_reply: BoundReply) -> None:
@@ -57,7 +56,7 @@ class BudgetGate:
         reservation.
         """
         row = self._read_row(backend)
-        if row is None or not getattr(row, "has_budget", True):
+        if row is None:
             return FREE
         now = timezone.now()
         most = bound_usage(request, self._bound_reply(backend, request))

@@ -15,36 +15,38 @@ from inference.backends.faulty import FaultyBackend, Rehearsal
 from inference.candidates import build_candidate
 from inference.models import Backend as BackendRow
 from inference.registry import bill, find_usable, read_enabled, registry
-from inference.routing.gates import Gates
 from inference.routing.order import Ranking, why_forbidden
 from inference.routing.plan import Candidate, Errand
 from inference.routing.router import Router
-from inference.rules import HouseGate, is_cloud_off, read_rules
+from inference.rules import OperatorRules, is_cloud_off
 from inference.types import AttemptReport, RoutedItem
 
 
 def route(
-    rehearsal: Rehearsal, errand: Errand, total_s: float, only: str = ""
+    rehearsal: Rehearsal,
+    errand: Errand,
+    rules: OperatorRules,
+    total_s: float,
+    only: str = "",
 ) -> Generator[RoutedItem, None, None]:
     """Send a request to the enabled backends, the one that fails first.
 
     `only` names the queue that it was handed over to: the fault has struck by then.
-    Like `Router.route`. Three queries.
+    Like `Router.route`. One query.
     """
-    rules, enabled = read_rules(), read_enabled()
+    enabled = read_enabled()
     rows = [row for row in enabled if not why_forbidden(row, errand.asker, rules)]
     drilled = [] if only else [row for row in rows if row.name == rehearsal.backend]
     others = [row for row in rows if row.name != rehearsal.backend]
     candidates = _line_up(find_usable(rules, enabled), others, total_s)
     faulty = [_build_faulty(row, rehearsal, total_s) for row in drilled]
     ranking = Ranking((*faulty, *candidates), "it is the one that is drilled")
-    leaving = {row.name for row in others if row.leaves_house}
-    gate = Gates([HouseGate(leaving), *build_gates(others, candidates)])
+    gates = build_gates(others, candidates, rules)
 
     def bill_real(report: AttemptReport) -> AttemptReport:
         return report if report.backend == rehearsal.backend else bill(report)
 
-    return Router(bill=bill_real).route(errand, ranking, gate)
+    return Router(bill=bill_real).route(errand, ranking, gates)
 
 
 def list_drilled() -> list[BackendRow]:

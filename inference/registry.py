@@ -13,14 +13,13 @@ from importlib import import_module
 from typing import cast
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
 
 from inference.backends.base import Backend, BackendSettings
 from inference.candidates import build_candidate, version_of
 from inference.engine_stats import EngineStats
 from inference.hourly import build_share
 from inference.models import Backend as BackendRow
-from inference.models import BackendKind, Budget, Queue
+from inference.models import BackendKind, Queue
 from inference.pricing import build_cost
 from inference.routing.breakers import Standing
 from inference.routing.order import Rules
@@ -227,13 +226,8 @@ registry = Registry()
 
 
 def read_enabled() -> list[BackendRow]:
-    """Return the enabled rows in the operator's order. One query.
-
-    Each says by `has_budget` whether a budget counts for it.
-    """
-    budgets = Budget.objects.filter(Q(backend=OuterRef("pk")) | Q(backend=None))
-    rows = BackendRow.objects.filter(is_enabled=True)
-    return list(rows.annotate(has_budget=Exists(budgets)))
+    """Return the enabled rows in the operator's order. One query."""
+    return list(BackendRow.objects.filter(is_enabled=True))
 
 
 def find_usable(rules: Rules, rows: Sequence[BackendRow]) -> list[BackendRow]:

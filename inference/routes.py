@@ -23,23 +23,22 @@ from inference.registry import (
     registry,
 )
 from inference.routing.breaker import BreakerState
-from inference.routing.gates import Gates
 from inference.routing.order import Rules, put_before, rank, why_forbidden
 from inference.routing.plan import Asker, Candidate, Errand, PassedOver
-from inference.rules import HouseGate, read_rules
+from inference.rules import OperatorRules, read_rules
 from inference.types import RoutedItem
 
 
 def route(
-    errand: Errand, total_s: float, only: str = ""
+    errand: Errand, rules: OperatorRules, total_s: float, only: str = ""
 ) -> Generator[RoutedItem, None, None]:
     """Send a request to the enabled backends, in the order of docs/routing.md.
 
     `only` names the queue whose backends are asked first, by a worker that was handed
     the request; others follow if they were not asked for it yet. Like `Router.route`,
-    and raises GoesElsewhere if other workers are to begin. Three queries.
+    and raises GoesElsewhere if other workers are to begin. One query.
     """
-    rows, rules = read_enabled(), read_rules()
+    rows = read_enabled()
     allowed = _find_allowed(rows, rules, errand)
     usable = find_usable(rules, rows)
     candidates = registry.line_up(usable, total_s)
@@ -52,13 +51,13 @@ def route(
         passed = _check_whose_turn(errand, rules, allowed)
     registry.remember(errand.request)
     ranking = rank(candidates, errand.asker, rules)
-    gate = _build_gate(rows, candidates)
-    return registry.router.route(errand, ranking, gate, passed)
+    gates = build_gates(rows, candidates, rules)
+    return registry.router.route(errand, ranking, gates, passed)
 
 
 def _go_on(
     errand: Errand,
-    rules: Rules,
+    rules: OperatorRules,
     candidates: list[Candidate],
     rows: Sequence[BackendRow],
     queue: str,
@@ -75,13 +74,7 @@ def _go_on(
     ]
     ranking = rank(staying, errand.asker, rules)
     ranking = put_before(ranking, first, "the question was left to its workers")
-    return registry.router.route(errand, ranking, _build_gate(rows, staying))
-
-
-def _build_gate(rows: Sequence[BackendRow], candidates: Sequence[Candidate]) -> Gates:
-    """Return what each call has to pass."""
-    leaving = {row.name for row in rows if row.leaves_house}
-    return Gates([HouseGate(leaving), *build_gates(rows, candidates)])
+    return registry.router.route(errand, ranking, build_gates(rows, staying, rules))
 
 
 def _find_allowed(
@@ -128,7 +121,7 @@ def _check_whose_turn(
 def find_queue_left(asker: Asker, asked: Collection[str]) -> Queue | None:
     """Return the queue of a backend that only others have and nobody asked yet.
 
-    It is one that may be asked; None if there is none. Three queries in a worker for
+    It is one that may be asked; None if there is none. Two queries in a worker for
     APIs, none in others.
     """
     if registry.loads_models:

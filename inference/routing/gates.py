@@ -61,12 +61,15 @@ class Gates:
         self._gates = tuple(gates)
 
     def admit(self, backend: str, request: CompletionRequest, asker: Asker) -> Pass:
-        """Return leave of all; raises Refused, and no gate has booked anything then."""
+        """Return leave of all; raises Refused.
+
+        If one refuses, or fails, the others have booked nothing.
+        """
         passes: list[Pass] = []
         for gate in self._gates:
             try:
                 passes.append(gate.admit(backend, request, asker))
-            except Refused:
+            except BaseException:
                 for one in reversed(passes):
                     one.settle(NO_CALL)
                 raise

@@ -14,8 +14,9 @@ from django.db import DatabaseError
 from inference import drills as rehearsals
 from inference import routes
 from inference.errors import GoesElsewhere, NoBackendLeft
-from inference.models import Queue, RoutingPolicy, Rung
+from inference.models import Queue, Rung
 from inference.routing.plan import Errand
+from inference.rules import OperatorRules, read_rules
 from inference.types import (
     AttemptStarted,
     CancelToken,
@@ -79,14 +80,14 @@ def produce(turn_id: UUID) -> UUID | None:
 
 
 def _answer(turn: Turn, writer: ReplyWriter, cancel: CancelToken) -> None:
-    question, ledger = build_question(turn), Ledger(turn)
-    rung = Rung(RoutingPolicy.load().rung)
-    if rung is not Rung.MODEL:
-        _step_down(turn, f"no model is asked: {rung.label}", question.passages, rung)
+    question, ledger, rules = build_question(turn), Ledger(turn), read_rules()
+    if rules.rung is not Rung.MODEL:
+        why = f"no model is asked: {rules.rung.label}"
+        _step_down(turn, why, question.passages, rules.rung)
         return
     errand = _build_errand(turn, question.request, cancel, ledger)
     try:
-        routed = _stream(turn, errand, ledger, writer)
+        routed = _stream(turn, errand, rules, ledger, writer)
     except GoesElsewhere as error:
         turn.spilled_from = error.spilled_from
         logger.info("turn=%s: %s", turn.id, error)
@@ -169,7 +170,7 @@ def _end(turn: Turn, reply: turns.Reply) -> None:
 def build_question(turn: Turn) -> Question:
     """Return the request for a turn's reply; remembers the prompt's version.
 
-    The turn is one of `turns.with_all_for_a_reply`. Two queries for the history, none
+    The turn is one of `turns.with_all_for_a_reply`. One query for the history, none
     for the first question, and those of the retrieval.
     """
     read: Any = turn  # with annotations, which the class does not have
@@ -189,7 +190,13 @@ def build_question(turn: Turn) -> Question:
     return Question(request, passages)
 
 
-def _stream(turn: Turn, errand: Errand, ledger: Ledger, writer: ReplyWriter) -> Routed:
+def _stream(
+    turn: Turn,
+    errand: Errand,
+    rules: OperatorRules,
+    ledger: Ledger,
+    writer: ReplyWriter,
+) -> Routed:
     """Write the router's text as it comes; the turn gets the trace, however it ends.
 
     Raises NoBackendLeft, GoesElsewhere, TurnLost.
@@ -200,7 +207,7 @@ def _stream(turn: Turn, errand: Errand, ledger: Ledger, writer: ReplyWriter) -> 
     # what earlier workers' calls took is gone, but for a last chance
     deadline_s = settings.TURN_DEADLINE_S
     total_s = max(deadline_s - ledger.spent_s, deadline_s / 4)
-    stream = route(errand, total_s, turn.queue)
+    stream = route(errand, rules, total_s, turn.queue)
     try:
         return _write(stream, ledger, writer)
     finally:

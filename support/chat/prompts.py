@@ -9,6 +9,8 @@ turn, and a small model answers from the wrong ones (docs/measurements.md).
 
 from collections.abc import Sequence
 
+from django.db.models import Count, Window
+
 from inference.types import ChatMessage, CompletionRequest, Quotable
 from support.knowledge.retrieval import RetrievedPassage
 from support.models import Notice, Turn, TurnState
@@ -99,7 +101,7 @@ def count_kept_turns(num_turns: int) -> int:
 def read_history(turn: Turn) -> list[ChatMessage]:
     """Return the questions before this one with their replies, oldest first.
 
-    Two queries, none for the first question. Apologies are left out, with the
+    One query, none for the first question. Apologies are left out, with the
     questions that got them: a model would learn from them to apologise. A question
     without a reliable answer stays: the next one may be about the same.
     """
@@ -111,10 +113,14 @@ def read_history(turn: Turn) -> list[ChatMessage]:
         state__in=[TurnState.ANSWERED, TurnState.STOPPED],
         reply__notice__in=["", Notice.REPLY_UNSURE],
     ).order_by("-question__seq")
-    texts = answered.values_list("question__content", "reply__content")
+    texts = answered.values_list(
+        "question__content", "reply__content", Window(Count("*"))
+    )
+    # of the latest, which their number says how many to tell of
+    latest = texts[: _MIN_HISTORY_TURNS + 1]
     history: list[ChatMessage] = []
-    for question, reply in reversed(texts[: count_kept_turns(answered.count())]):
-        if reply.strip():
+    for place, (question, reply, num_turns) in reversed(list(enumerate(latest))):
+        if place < count_kept_turns(num_turns) and reply.strip():
             history.append(ChatMessage("user", question))
             history.append(ChatMessage("assistant", reply.strip()))
     return history

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
 from django.conf import settings
@@ -73,8 +74,11 @@ def claim(turn_id: UUID) -> Turn | None:
     To tell, last tries run one at a time.
     """
     now = timezone.now()
-    turn = with_all_for_a_reply().filter(pk=turn_id).first()
-    if turn is None or turn.num_claims >= MAX_CLAIMS:
+    try:
+        turn = with_all_for_a_reply().get(pk=turn_id)
+    except Turn.DoesNotExist:
+        return None
+    if turn.num_claims >= MAX_CLAIMS:
         return None
     is_free = Q(state=TurnState.QUEUED) | Q(
         state=TurnState.RUNNING, lease_until__lt=now
@@ -106,8 +110,11 @@ def claim(turn_id: UUID) -> Turn | None:
     return turn
 
 
+@cache
 def with_all_for_a_reply() -> QuerySet[Turn]:
     """Return turns that are read in one query with what their replies are made from.
+
+    Built once, as that takes as long as the query; not to be read but to be chosen of.
 
     That is question and conversation, and of the site's active system prompt the
     `active_prompt_id` and `active_prompt`, its text; both None if there is none.

@@ -28,6 +28,7 @@ from inference.models import (
 )
 from inference.routing.gates import Refused
 from inference.routing.plan import Asker, Errand
+from inference.rules import read_rules
 from inference.types import (
     AttemptOutcome,
     AttemptReport,
@@ -201,7 +202,7 @@ def test_a_hundred_requests_are_answered_and_the_budget_is_kept(run):
 
     def ask() -> str:
         errand = Errand(REQUEST, CancelToken(), on_attempt=reports.append)
-        *_, last = routes.route(errand, total_s=60)
+        *_, last = routes.route(errand, read_rules(), total_s=60)
         return last.attempts[-1].backend
 
     answered = Counter(call.result() for call in [run(ask) for _ in range(NUM_CALLS)])

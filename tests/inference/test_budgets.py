@@ -339,13 +339,6 @@ def _fail(*_: object):
 
 
 class TestQueries:
-    def test_a_backend_without_a_budget_costs_none(self, django_assert_num_queries):
-        row = make_priced()
-        row.has_budget = False  # type: ignore[attr-defined]  # as the registry reads it
-        gate = BudgetGate({"cloud": row}.get, bound)
-        with django_assert_num_queries(0):
-            spend(gate)
-
     @pytest.mark.parametrize(("is_per_visitor", "more"), [(False, 0), (True, 1)])
     def test_one_with_budgets_costs_as_many_however_many(
         self, django_assert_num_queries, is_per_visitor, more

@@ -9,6 +9,7 @@ from inference import registry, routes
 from inference.models import Backend, build_deadlines
 from inference.registry import Registry, settings_of
 from inference.routing.plan import Errand
+from inference.rules import read_rules
 from inference.types import (
     AttemptReport,
     CancelToken,
@@ -104,7 +105,7 @@ def test_a_slow_backend_is_left_by_its_own_row():
     make_backend("say Yes", name="cloud", position=2, first_token_s=30)
     reports: list[AttemptReport] = []
     errand = Errand(REQUEST, CancelToken(), reports.append)
-    items = list(routes.route(errand, total_s=9))
+    items = list(routes.route(errand, read_rules(), total_s=9))
     assert items[-1].text == "Yes"
     assert reports[0].error_detail == "first_token deadline passed after 0.1 s"
 
