@@ -168,6 +168,7 @@ TEMPLATES = [
 ]
 
 DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=24)
+DATABASE_PREPARES = env.bool("DATABASE_PREPARES", default=True)
 DATABASE_URL = (
     env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR}/chatbot.sqlite3"
 )
@@ -187,16 +188,16 @@ elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 3,
         "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s",
-        # A thread that finds no connection free waits for 5 s. The pool tries for 2 s,
-        # then again with the next thread that asks. By default it goes on for 5 minutes
-        # with doubled pauses: a Postgres that was away for 40 s was found 19 s after
-        # its return, and every thread waited in vain meanwhile.
+        # The pool tries for 2 s, then again with the next thread that asks. By default
+        # its pauses double: a Postgres that was away for 40 s was found 19 s late.
         "pool": {
             "min_size": 1,
             "max_size": DATABASE_CONNECTIONS,
             "timeout": 5.0,
             "reconnect_timeout": 2.0,
         },
+        "server_side_binding": DATABASE_PREPARES,
+        "prepare_threshold": 5 if DATABASE_PREPARES else None,
     } | DATABASES["default"].get("OPTIONS", {})
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -211,7 +212,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
-USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"

@@ -3,8 +3,10 @@
 import runpy
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db.utils import ConnectionHandler
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from tests.services import TestPostgres, running
@@ -41,3 +43,22 @@ def test_a_postgres_that_comes_back_is_found_within_one_wait(postgres, pool):
     postgres.start()
     with pool.connection() as connection:  # waits for 5 s, as every thread does
         assert connection.execute("SELECT 2").fetchone() == (2,)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("prepares", [True, False])
+def test_what_comes_often_is_prepared_unless_it_must_not_be(
+    postgres, monkeypatch, prepares
+):
+    monkeypatch.setenv("DATABASE_URL", postgres.url)
+    monkeypatch.setenv("DATABASE_PREPARES", str(prepares))
+    databases = runpy.run_path(str(ROOT / "chatbot/settings.py"))["DATABASES"]
+    connection: Any = ConnectionHandler(databases)["default"]
+    try:
+        with connection.cursor() as cursor:
+            for number in range(9):
+                cursor.execute("SELECT %s + 1", [number])
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            assert bool(cursor.fetchall()) is prepares
+    finally:
+        connection.close_pool()
