@@ -35,8 +35,9 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # no [] a
     """Text that is encrypted in the database, in dumps, and in the row in memory.
 
     The first of FIELD_ENCRYPTION_KEYS encrypts, all decrypt; saving a row moves it to
-    the first. Reading raises UnreadableSecret if none fits. A row that cannot be read
-    loads and saves like any other, and keeps what it has. Cannot be searched for.
+    the first. Reading raises UnreadableSecret if none fits, as does `refresh_from_db`,
+    which reads. A row that cannot be read loads and saves like any other, and keeps
+    what it has. Cannot be searched for.
     """
 
     descriptor_class = _SealedAttribute

@@ -1,11 +1,10 @@
 """How backends are doing now: named reads for the operator's pages."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet, Sum
@@ -21,23 +20,20 @@ from inference.models import (
     Drill,
     EventKind,
 )
+from inference.routing.breaker import BreakerState
+from inference.routing.breakers import Standing
 from support.models import Attempt, AttemptOutcome, Conversation, Turn
 from support.monitoring import engines
 from support.monitoring.formats import share, usd
 
-UNKNOWN = "unknown"
 _SPILLS = (EventKind.SPILL_BEGAN, EventKind.SPILL_ENDED)
 
 
 @dataclass(slots=True)
 class Status:
-    """What is known of one backend, in words; `fields` are what a page shows.
-
-    `is_well` is False when the operator should look.
-    """
+    """What is known of one backend, in words; `fields` are what a page shows."""
 
     name: str
-    is_well: bool = True
     fields: dict[str, str] = field(default_factory=dict)
 
 
@@ -49,7 +45,7 @@ def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
     now = timezone.now()
     names = [row.name for row in rows]
     today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    breakers = _read_breakers(names)
+    breakers = registry.read_breakers(names)
     calls = {row["backend"]: row for row in _count_calls(names, today, now)}
     latest = _read_latest(names)
     engines_of = {engine.backend: engine.stats for engine in engines.read_engines()}
@@ -61,7 +57,7 @@ def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
         status = Status(row.name)
         counted = calls.get(row.name, {})
         status.fields = {
-            "breaker": breakers[row.name],
+            "breaker": _describe_breaker(breakers[row.name]),
             "in_flight": str(counted.get("in_flight", 0)),
             "engine": _describe_engine(engines_of.get(row.name)),
             "spill": _describe_spill(row, spills.get(row.name), counted, spilled),
@@ -70,31 +66,18 @@ def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
             "cost": _describe_cost(counted, budgets.get(row.pk)),
             "proven": _describe_drill(drills.get(row.name), now),
         }
-        status.is_well = breakers[row.name] in ("closed", UNKNOWN)
         statuses[row.name] = status
     return statuses
 
 
-def _read_breakers(names: Sequence[str]) -> dict[str, str]:
-    """Return how the breakers stand in words, as far as this process can know."""
-    read = getattr(registry, "read_breakers", None)
-    if read is None:
-        return dict.fromkeys(names, UNKNOWN)
-    standings = cast("Callable[[Sequence[str]], Mapping[str, Any]]", read)(names)
-    return {name: _describe_breaker(standings.get(name)) for name in names}
-
-
-def _describe_breaker(standing: Any) -> str:
-    if standing is None:
-        return UNKNOWN
-    state = str(standing.state.value).replace("_", " ")
-    if state == "closed":
-        return state
+def _describe_breaker(standing: Standing) -> str:
+    if standing.state is BreakerState.CLOSED:
+        return "closed"
     wait = (
         f", tried again in {standing.open_for_s:.0f} s" if standing.open_for_s else ""
     )
     why = f": {standing.reason}" if standing.reason else ""
-    return f"{state}{wait}{why}"
+    return f"{standing.state.value.replace('_', ' ')}{wait}{why}"
 
 
 def _drilled() -> QuerySet[Any, Any]:
@@ -155,12 +138,9 @@ def _read_spills(names: Sequence[str]) -> dict[str, BackendEvent]:
 
 def _count_spilled(names: Sequence[str], today: datetime) -> dict[str, int]:
     """Return how many of today's turns were too many for each backend."""
-    column = "spilled_from"
-    if column not in {known.name for known in Turn._meta.fields}:
-        return {}
-    chosen: dict[str, Any] = {f"{column}__in": names, "finished_at__gte": today}
-    turns = Turn.objects.filter(**chosen).values_list(column, flat=True)
-    return dict(Counter(map(str, turns)))
+    turns = Turn.objects.filter(spilled_from__in=names, finished_at__gte=today)
+    counted = turns.values_list("spilled_from").annotate(Count("pk")).order_by()
+    return dict(counted)
 
 
 def _read_drills(names: Sequence[str]) -> dict[str, Drill]:

@@ -24,7 +24,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
-from django.utils.http import urlencode
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -37,7 +36,7 @@ from support.admin.backend_status import Status, read_statuses
 from support.admin.switching import Place
 from support.chat import fire_drills, tryouts
 from support.chat.tasks import replay_questions, run_backend_test
-from support.models import OPEN_REPLAYS, Replay, ReplayState
+from support.models import OPEN_REPLAYS, Replay
 from support.monitoring import formats
 
 admin.site.unregister(Backend)
@@ -53,6 +52,7 @@ LABELS = {
     "proven": "Fallback last proven",
 }
 _ON_LIST = ("breaker", "in_flight", "last_success", "last_error", "cost", "proven")
+_NO_QUEUE = "The queue cannot be reached, so no worker hears of it."
 _MAX_LIMIT_USD = Decimal(100)
 _DEFAULT_LIMIT_USD = Decimal(1)
 
@@ -135,14 +135,11 @@ class OperatorBackendAdmin(BackendAdmin):
         change = switching.plan(places)
         # the first backend of all takes nobody's place
         if not change.is_of_default or change.before is None:
-            switching.apply(places)
+            switching.apply(change)
             return response
-        query = urlencode({"set": [place.as_text() for place in places]}, doseq=True)
         text = "All but the order was saved. Look at what the switch would do first."
         self.message_user(request, text, messages.WARNING)
-        return HttpResponseRedirect(
-            f"{reverse('admin:inference_backend_switch')}?{query}"
-        )
+        return HttpResponseRedirect(switching.build_address(places))
 
     def _build_live(self, row: Backend) -> dict[str, Any]:
         return {
@@ -152,7 +149,6 @@ class OperatorBackendAdmin(BackendAdmin):
             "faults": [(fault.value, MEANINGS[fault]) for fault in Fault],
             "drills": Drill.objects.filter(backend=row.name)[:5],
             "events": BackendEvent.objects.filter(backend=row.name)[:10],
-            "can_reset": hasattr(registry, "reset_breaker"),
             "status_url": f"{reverse('admin:inference_backend_status')}?id={row.pk}",
         }
 
@@ -187,9 +183,14 @@ class OperatorBackendAdmin(BackendAdmin):
     def test_chosen(self, request: HttpRequest, chosen: QuerySet[Backend]) -> None:
         """Begin a test of each."""
         self._check_may_change(request)
-        for row in chosen:
-            _begin_test(row, request.user.get_username())
-        self.message_user(request, "Each is asked now; its page shows what it said.")
+        who = request.user.get_username()
+        unheard = [str(row) for row in chosen if not _begin_test(row, who)]
+        if unheard:
+            text = f"{_NO_QUEUE} Not asked: {', '.join(unheard)}."
+            self.message_user(request, text, messages.ERROR)
+        else:
+            text = "Each is asked now; its page shows what it said."
+            self.message_user(request, text)
 
     # --- pages of our own
 
@@ -222,8 +223,7 @@ class OperatorBackendAdmin(BackendAdmin):
         if _begin_test(row, request.user.get_username()):
             self.message_user(request, f"{row} is asked now: see below.")
         else:
-            text = "The queue cannot be reached, so no worker hears of it."
-            self.message_user(request, text, messages.ERROR)
+            self.message_user(request, _NO_QUEUE, messages.ERROR)
         return _back_to(row)
 
     def drill_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -244,18 +244,15 @@ class OperatorBackendAdmin(BackendAdmin):
     def reset_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Trust a backend again, in all workers."""
         row = self._find(request, pk)
-        reset = getattr(registry, "reset_breaker", None)
-        if reset is not None:
-            reset(row.name)
-            self.message_user(request, f"{row} is trusted again.")
+        registry.reset_breaker(row.name)
+        self.message_user(request, f"{row} is trusted again.")
         return _back_to(row)
 
     def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask a backend the latest questions again, or stop doing so."""
         row = self._find(request, pk)
         if "stop" in request.POST:
-            open_ones = Replay.objects.filter(backend=row.name, state__in=OPEN_REPLAYS)
-            open_ones.update(state=ReplayState.STOPPED, reason="Stopped by staff.")
+            tryouts.stop_replay(row, "Stopped by staff.")
             return _back_to_card(request, row)
         try:
             limit_usd = Decimal(request.POST.get("limit_usd") or _DEFAULT_LIMIT_USD)
@@ -272,7 +269,9 @@ class OperatorBackendAdmin(BackendAdmin):
         except tryouts.AlreadyRunning as error:
             self.message_user(request, str(error), messages.WARNING)
         else:
-            _publish(replay_questions, replay.pk, row.queue)
+            if not _publish(replay_questions, replay.pk, row.queue):
+                tryouts.stop_replay(row, _NO_QUEUE)
+                self.message_user(request, _NO_QUEUE, messages.ERROR)
         return _back_to_card(request, row)
 
     def switch_view(self, request: HttpRequest) -> HttpResponse:
@@ -286,7 +285,7 @@ class OperatorBackendAdmin(BackendAdmin):
         if not change.places:
             raise Http404("no such backend")
         if request.method == "POST":
-            switching.apply(change.places)
+            switching.apply(change)
             text = f"{change.after or 'Nobody'} is asked first from now on."
             self.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(reverse("admin:inference_backend_changelist"))
@@ -322,7 +321,7 @@ def _begin_test(row: Backend, who: str) -> bool:
     test = BackendTest.objects.create(backend=row.name, asked_by=who)
     if _publish(run_backend_test, test.pk, row.queue):
         return True
-    test.is_passed, test.problem = False, "The queue cannot be reached."
+    test.is_passed, test.problem = False, _NO_QUEUE
     test.save()
     return False
 
@@ -386,6 +385,4 @@ def _back_to_card(request: HttpRequest, row: Backend) -> HttpResponse:
         places = []
     if not places:
         return _back_to(row)
-    query = urlencode({"set": [place.as_text() for place in places]}, doseq=True)
-    address = reverse("admin:inference_backend_switch")
-    return HttpResponseRedirect(f"{address}?{query}#replay")
+    return HttpResponseRedirect(f"{switching.build_address(places)}#replay")

@@ -7,9 +7,10 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 
 from inference.models import Canary, CanaryState, Drill, RoutingPolicy
+from inference.rules import end_trial
+from support.admin import switching
 from support.admin.read_only import ReadOnly
 from support.templatetags.changes import describe
 
@@ -67,7 +68,7 @@ class CanaryAdmin(admin.ModelAdmin):
 
     list_display = ["candidate", "share_percent", "state", "started_at", "reason"]
     list_filter = ["state"]
-    actions = ["stop"]
+    actions = ["promote", "stop"]
     fields = [
         "candidate", "share_percent", "min_replies", "max_ttft_s", "max_error_percent",
         "max_thumbs_down_percent", "max_handoff_percent", "state", "started_at",
@@ -82,16 +83,26 @@ class CanaryAdmin(admin.ModelAdmin):
     @admin.action(description="Stop these trials")
     def stop(self, request: HttpRequest, chosen: QuerySet[Canary]) -> None:
         """End the chosen trials that still run; their conversations move on."""
-        who = request.user.get_username()
-        num_ended = 0
-        for canary in chosen:
-            ended = Canary.objects.filter(pk=canary.pk, state=CanaryState.RUNNING)
-            num_ended += ended.update(
-                state=CanaryState.STOPPED,
-                ended_at=timezone.now(),
-                reason=f"stopped by {who}",
-            )
+        why = f"by {request.user.get_username()}"
+        num_ended = sum(
+            end_trial(canary, CanaryState.STOPPED, why)
+            for canary in chosen.select_related("candidate")
+        )
         self.message_user(request, f"{num_ended} stopped.", messages.SUCCESS)
+
+    @admin.action(description="Promote: ask it first from now on")
+    def promote(
+        self, request: HttpRequest, chosen: QuerySet[Canary]
+    ) -> HttpResponse | None:
+        """Lead to the switch card, which makes the candidate the default."""
+        running = chosen.filter(state=CanaryState.RUNNING).select_related("candidate")
+        canary = running.first()
+        if canary is None:
+            text = "Choose the trial that is running."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        places = switching.place_first(canary.candidate)
+        return HttpResponseRedirect(switching.build_address(places))
 
 
 @admin.register(Drill)

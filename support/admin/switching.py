@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from django.db import transaction
+from django.urls import reverse
+from django.utils.http import urlencode
 
-from inference.models import Backend
+from inference.models import Backend, Canary, CanaryState
+from inference.rules import end_trial
 from support.chat.tryouts import find_old_calls
 from support.models import (
     OPEN_STATES,
@@ -78,14 +81,40 @@ def plan(places: Sequence[Place]) -> Change:
     return Change(before, after, [place for place in places if place.pk in known])
 
 
-def apply(places: Sequence[Place]) -> None:
-    """Move the backends; each save is written down in its history."""
-    wanted = {place.pk: place for place in places}
+def place_first(row: Backend) -> list[Place]:
+    """Return the places with which a backend is asked first. One query.
+
+    The others keep their order; they move only if there is no room before them.
+    """
+    others = Backend.objects.filter(is_enabled=True).exclude(pk=row.pk)
+    room = min((other.position for other in others), default=1)
+    first = Place(row.pk, max(room - 1, 0), is_enabled=True)
+    if room > 0:
+        return [first]
+    moved = [Place(other.pk, other.position + 1, is_enabled=True) for other in others]
+    return [first, *moved]
+
+
+def build_address(places: Iterable[Place]) -> str:
+    """Return the address of the card that shows what such places would change."""
+    query = urlencode({"set": [place.as_text() for place in places]}, doseq=True)
+    return f"{reverse('admin:inference_backend_switch')}?{query}"
+
+
+def apply(change: Change) -> None:
+    """Move the backends; each save is written down in its history.
+
+    A candidate on trial that becomes the default by it is promoted.
+    """
+    wanted = {place.pk: place for place in change.places}
     with transaction.atomic():
         for row in Backend.objects.select_for_update().filter(pk__in=wanted):
             place = wanted[row.pk]
             row.position, row.is_enabled = place.position, place.is_enabled
             row.save()
+        if change.is_of_default:
+            for canary in Canary.objects.filter(candidate=change.after):
+                end_trial(canary, CanaryState.PROMOTED, "it is asked first from now on")
 
 
 def _is_on(row: Backend) -> bool:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from inference import trying
 from inference.backends.base import Backend
+from inference.errors import needs_operator
 from inference.failures import explain
 from inference.models import Backend as BackendRow
 from inference.models import BackendTest
@@ -98,10 +99,7 @@ def ask_for_replay(
 
     One whose worker died is given up first.
     """
-    now = timezone.now()
-    Replay.objects.filter(
-        backend=row.name, state__in=OPEN_REPLAYS, at__lt=now - SILENCE
-    ).update(state=ReplayState.STOPPED, reason="Its worker is gone.")
+    stop_replay(row, "Its worker is gone.", silent_for=SILENCE)
     try:
         with transaction.atomic():
             return Replay.objects.create(
@@ -112,6 +110,15 @@ def ask_for_replay(
             )
     except IntegrityError as error:
         raise AlreadyRunning(f"A replay on {row.name} has not ended yet.") from error
+
+
+def stop_replay(
+    row: BackendRow, why: str, silent_for: timedelta = timedelta(0)
+) -> None:
+    """Stop the replay on a backend if there is one that was silent for so long."""
+    Replay.objects.filter(
+        backend=row.name, state__in=OPEN_REPLAYS, at__lte=timezone.now() - silent_for
+    ).update(state=ReplayState.STOPPED, reason=why)
 
 
 def run_replay(replay_id: int) -> None:
@@ -179,8 +186,8 @@ def _ask_all(
         trying.check_may_send(row, turn.conversation.is_private)
         tried = trying.ask(backend, row, rebuild_request(turn), _total_s())
         _book(replay, turn, tried)
-        if tried.report.error == "AuthenticationFailed":
-            return "The key is refused."
+        if needs_operator(tried.report.error):
+            return explain(tried.report.error)
         cost_usd = tried.report.cost_usd
         if cost_usd is None and row.leaves_house and not tried.report.error:
             return (

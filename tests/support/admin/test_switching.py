@@ -5,12 +5,22 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.urls import reverse
+from kombu.exceptions import OperationalError
 
 from inference.backends.scripted import ScriptedBackend
-from inference.models import Backend, Price, RoutingPolicy
+from inference.models import (
+    Backend,
+    BackendEvent,
+    Canary,
+    CanaryState,
+    Price,
+    RoutingPolicy,
+)
 from inference.registry import registry
+from inference.rules import end_trial
 from support.admin import switching
 from support.chat import answering, tryouts
+from support.chat.tasks import replay_questions
 from support.models import Conversation, Replay, ReplayedCall, ReplayState
 from tests.factories import make_backend, make_conversation, make_site, make_turn
 
@@ -29,6 +39,10 @@ def first():
 @pytest.fixture
 def second(first):
     return make_backend("say From second.", name="second", position=20)
+
+
+def _fail(*_, **__):
+    raise OperationalError("no broker")
 
 
 def save_list(client, *places: tuple[Backend, int, bool]):
@@ -130,6 +144,59 @@ def replay(row: Backend, limit_usd="1", num=50) -> Replay:
     return asked
 
 
+class TestTrials:
+    LIST = "/admin/inference/canary/"
+
+    @pytest.fixture
+    def canary(self, second):
+        return Canary.objects.create(candidate=second)
+
+    def act(self, client, action: str, *chosen: Canary):
+        form = {"action": action, "_selected_action": [row.pk for row in chosen]}
+        return client.post(self.LIST, form, follow=True)
+
+    def test_a_candidate_is_promoted_by_the_card(self, admin_client, first, canary):
+        card = self.act(admin_client, "promote", canary)
+        assert "Switch to second?" in card.content.decode()
+        canary.refresh_from_db()
+        assert (default(), canary.state) == ("first", CanaryState.RUNNING)
+        admin_client.post(CARD, parse_qs(card.request["QUERY_STRING"]))
+        canary.refresh_from_db()
+        assert (default(), canary.state) == ("second", CanaryState.PROMOTED)
+        assert BackendEvent.objects.filter(
+            backend="second", text="promoted: it is asked first from now on"
+        ).exists()
+
+    def test_the_others_make_room_where_there_is_none(
+        self, admin_client, first, canary
+    ):
+        third = make_backend(name="third", position=3)
+        Backend.objects.filter(name="first").update(position=0)
+        card = self.act(admin_client, "promote", canary)
+        admin_client.post(CARD, parse_qs(card.request["QUERY_STRING"]))
+        names = [row.name for row in Backend.objects.filter(is_enabled=True)]
+        assert names == ["second", "first", third.name]
+
+    def test_an_ended_trial_promotes_nobody(self, admin_client, first, canary):
+        end_trial(canary, CanaryState.ROLLED_BACK, "too slow")
+        page = self.act(admin_client, "promote", canary)
+        assert "Choose the trial that is running." in page.content.decode()
+
+    def test_another_switch_leaves_the_trial_alone(self, admin_client, first, canary):
+        third = make_backend(name="third", position=30)
+        admin_client.post(CARD, {"set": f"{third.pk}:1:1"})
+        canary.refresh_from_db()
+        assert (default(), canary.state) == ("third", CanaryState.RUNNING)
+
+    def test_who_stopped_one_is_written_down(self, admin_client, first, canary):
+        page = self.act(admin_client, "stop", canary)
+        assert "1 stopped." in page.content.decode()
+        canary.refresh_from_db()
+        assert (canary.state, canary.reason) == (CanaryState.STOPPED, "by admin")
+        assert BackendEvent.objects.filter(text="stopped by staff: by admin").exists()
+        assert "0 stopped." in self.act(admin_client, "stop", canary).content.decode()
+
+
 class TestReplay:
     def test_answers_stand_beside_the_old_ones(self, first, second):
         ask("Hello?")
@@ -208,6 +275,33 @@ class TestReplay:
         assert done.calls.get().error == "Overloaded"
         rows, _ = switching.compare(done)
         assert rows[1].new == "1"
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            ("AuthenticationFailed", "key"),
+            ("AccountExhausted", "money"),
+            ("Misconfigured", "model"),
+        ],
+    )
+    def test_what_only_a_person_can_mend_ends_it(self, first, second, error, said):
+        ask()
+        ask()
+        scripts = {"scripts": [f"fail {error}"]}
+        Backend.objects.filter(name="second").update(options=scripts)
+        done = replay(second)
+        assert done.calls.get().error == error
+        assert said in done.reason
+
+    def test_a_queue_that_cannot_be_reached_ends_it(
+        self, admin_client, monkeypatch, first, second
+    ):
+        monkeypatch.setattr(replay_questions, "apply_async", _fail)
+        url = reverse("admin:inference_backend_replay", args=[second.pk])
+        page = admin_client.post(url, {"set": f"{second.pk}:1:1"}, follow=True)
+        assert "The queue cannot be reached" in page.content.decode()
+        assert Replay.objects.get().state == ReplayState.STOPPED
+        tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
 
     def test_one_at_a_time(self, first, second):
         tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
