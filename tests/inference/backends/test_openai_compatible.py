@@ -166,6 +166,7 @@ def test_does_not_invent_a_usage(provider, counts):
     [
         ("stop", FinishReason.STOP),
         ("length", FinishReason.LENGTH),
+        ("model_length", FinishReason.LENGTH),
         ("content_filter", FinishReason.CONTENT_FILTER),
         ("eos_token", FinishReason.STOP),
     ],
