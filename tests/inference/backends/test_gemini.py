@@ -1,6 +1,7 @@
 """Google's Gemini API through its SDK, on a real socket."""
 
 import logging
+import traceback
 
 import pytest
 
@@ -344,6 +345,14 @@ def test_an_echoed_key_is_in_no_text(provider, caplog):
     caught, _ = fail(provider)
     assert str(caught) == "status 403: [key] is wrong"
     assert KEY not in repr(caught.__cause__) + caplog.text
+
+
+def test_a_key_in_an_answer_of_another_shape_is_in_no_text(provider):
+    """The SDK's error quotes the answer and cannot be made to leave it out."""
+    provider.answer = [head(), sent.event({"usageMetadata": f"the key {KEY}"})]
+    caught, _ = fail(provider)
+    assert type(caught) is InvalidResponse
+    assert KEY not in "".join(traceback.format_exception(caught))
 
 
 # What an operator may set
