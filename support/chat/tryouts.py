@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from inference import trying
 from inference.backends.base import Backend
-from inference.failures import explain
+from inference.failures import explain, needs_operator
 from inference.models import Backend as BackendRow
 from inference.models import BackendTest
 from inference.trying import MayNotLeave, Tried
@@ -179,8 +179,8 @@ def _ask_all(
         trying.check_may_send(row, turn.conversation.is_private)
         tried = trying.ask(backend, row, rebuild_request(turn), _total_s())
         _book(replay, turn, tried)
-        if tried.report.error == "AuthenticationFailed":
-            return "The key is refused."
+        if needs_operator(tried.report.error):
+            return explain(tried.report.error)
         cost_usd = tried.report.cost_usd
         if cost_usd is None and row.leaves_house and not tried.report.error:
             return (

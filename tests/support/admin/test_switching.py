@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 
 from inference.backends.scripted import ScriptedBackend
+from inference.failures import explain
 from inference.models import Backend, Price, RoutingPolicy
 from inference.registry import registry
 from support.admin import switching
@@ -198,6 +199,17 @@ class TestReplay:
         done = replay(second, limit_usd="1")
         assert done.calls.count() == 2  # of two words each, for 40 cents
         assert "limit of $1 is reached" in done.reason
+
+    @pytest.mark.parametrize("error", ["AccountExhausted", "Misconfigured"])
+    def test_it_ends_where_only_a_person_can_help(self, first, second, error):
+        ask()
+        ask()
+        Backend.objects.filter(name="second").update(
+            options={"scripts": [f"fail {error}"]}
+        )
+        done = replay(second)
+        assert done.calls.get().error == error
+        assert done.reason == explain(error)
 
     def test_a_failure_is_one_of_its_numbers(self, first, second):
         ask()
