@@ -8,6 +8,7 @@ call, hanging up, one kind of error, and the end.
 import traceback
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import httpx2
@@ -222,6 +223,17 @@ def _build_timeout(deadlines: Deadlines) -> httpx2.Timeout:
     """Return the bounds of single waits; the router keeps the finer deadlines."""
     longest_s = max(deadlines.first_token_s, deadlines.gap_s)
     return httpx2.Timeout(longest_s, connect=deadlines.connect_s)
+
+
+def fill_endpoint(settings: BackendSettings, home: str) -> BackendSettings:
+    """Return the settings with a provider's own address where they name none."""
+    return replace(settings, endpoint=settings.endpoint or home)
+
+
+def check_key(settings: BackendSettings, home: str, page: str) -> None:
+    """Raise ValueError, with the page that sells keys, if home is asked without one."""
+    if settings.endpoint.rstrip("/") == home and not settings.key:
+        raise ValueError(f"a key is needed: {page}")
 
 
 def check_access(settings: BackendSettings) -> None:
