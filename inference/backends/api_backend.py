@@ -46,7 +46,7 @@ class ApiBackend(Backend):
     """One model behind one base URL.
 
     A cancel ends a call at once, also while it is being connected; only the system's
-    name resolution is waited for.
+    name resolution is waited for, no longer than may be taken to connect.
     """
 
     # What ends a call: our own errors, and what comes out of the SDK and the layers
