@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from inference.candidates import host_of
 from inference.models import Backend, BackendKind
 from inference.registry import build_backend, check_backend
 from inference.types import (
@@ -92,6 +93,20 @@ def test_the_deployment_allows_hosts_of_its_own(kind, settings):
     check_backend(row_of(kind, "http://gpu.lan:8000"))
     with pytest.raises(ValueError, match=r"PRIVATE_ENDPOINTS=gpu\.lan:9000"):
         check_backend(row_of(kind, "http://gpu.lan:9000"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "host"),
+    [
+        (BackendKind.OPENAI, "api.openai.com"),
+        (BackendKind.ANTHROPIC, "api.anthropic.com"),
+        (BackendKind.GEMINI, "generativelanguage.googleapis.com"),
+    ],
+)
+def test_a_row_without_an_endpoint_is_asked_at_its_providers_own(kind, host):
+    row = row_of(kind, endpoint="", key="sk-1")
+    check_backend(row)
+    assert host_of(row) == host
 
 
 @pytest.mark.django_db

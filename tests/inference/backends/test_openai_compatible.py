@@ -293,6 +293,8 @@ def test_openais_own_models_are_told_max_completion_tokens():
 def test_accepts_ones_own_server_that_is_allowed(url):
     own = ("localhost:11434", "::1")
     check_settings(BackendSettings("own", "llama", endpoint=url, private_hosts=own))
+    with pytest.raises(ValueError, match="PRIVATE_ENDPOINTS="):
+        check_settings(BackendSettings("own", "llama", endpoint=url))
 
 
 def test_shows_the_key_to_nobody(provider):
