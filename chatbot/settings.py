@@ -396,5 +396,7 @@ LOGGING = {
         "openai": {"level": "INFO"},
         "anthropic": {"level": "INFO"},
         "google_genai": {"level": "INFO"},
+        # ANTHROPIC_LOG sets the level above, not that of what is below
+        "anthropic._base_client": {"level": "INFO"},
     },
 }

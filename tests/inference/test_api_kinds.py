@@ -58,14 +58,14 @@ def test_a_row_of_each_kind_answers(told):
 
 
 def test_no_log_holds_what_visitors_write(told, caplog):
-    """Not at the lowest level that an operator can turn on: SDKs log whole requests."""
+    """Not at the lowest level that an operator can turn on: SDKs log whole requests.
+
+    LOG_LEVEL is the root's; OPENAI_LOG and ANTHROPIC_LOG set those of the two.
+    """
     row, provider = told
-    previous = logging.root.level
-    logging.root.setLevel(logging.DEBUG)
-    try:
-        ask(row)
-    finally:
-        logging.root.setLevel(previous)
+    for name in ("", "openai", "anthropic"):
+        caplog.set_level(logging.DEBUG, name)
+    ask(row)
     assert SECRET in str(provider.asked[0].body)
     assert SECRET not in caplog.text
     assert "sk-1" not in caplog.text
