@@ -394,7 +394,7 @@ LOGGING = {
         "httpx2": {"level": "WARNING"},  # a line for every call to a provider
         # whole requests at DEBUG: what visitors write is in no log
         "openai": {"level": "INFO"},
-        "anthropic": {"level": "INFO"},
+        "anthropic._base_client": {"level": "INFO"},  # ANTHROPIC_LOG sets its parent's
         "google_genai": {"level": "INFO"},
     },
 }

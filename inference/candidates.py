@@ -5,16 +5,17 @@ from urllib.parse import urlsplit
 
 from django.utils.crypto import salted_hmac
 
+from inference.backends import homes
 from inference.backends.base import Backend, BackendSettings
 from inference.models import Backend as BackendRow
 from inference.models import BackendKind, build_deadlines
 from inference.routing.plan import Candidate
 
 # where those compute that need no address
-_HOSTS = {
-    BackendKind.OPENAI: "api.openai.com",
-    BackendKind.ANTHROPIC: "api.anthropic.com",
-    BackendKind.GEMINI: "generativelanguage.googleapis.com",
+_HOMES = {
+    BackendKind.OPENAI: homes.OPENAI,
+    BackendKind.ANTHROPIC: homes.ANTHROPIC,
+    BackendKind.GEMINI: homes.GEMINI,
 }
 
 
@@ -38,9 +39,8 @@ def build_candidate(
 
 def host_of(row: BackendRow) -> str:
     """Return the host that computes, empty for a process of ours."""
-    if row.endpoint:
-        return urlsplit(row.endpoint).hostname or ""
-    return _HOSTS.get(BackendKind(row.kind), "")
+    endpoint = row.endpoint or _HOMES.get(BackendKind(row.kind), "")
+    return urlsplit(endpoint).hostname or ""
 
 
 def version_of(kind: str, settings: BackendSettings) -> str:

@@ -128,12 +128,6 @@ class Misconfigured(OperatorNeeded):
     """What the backend's row names is not there or not allowed: a model, an address."""
 
 
-def needs_operator(error: str) -> bool:
-    """Return whether an error of this name comes again until a person acts."""
-    kinds = {kind.__name__ for kind in OperatorNeeded.__subclasses__()}
-    return error in kinds | {OperatorNeeded.__name__}
-
-
 class RequestRejected(BackendError):
     """The backend will not answer this request, however often it is asked."""
 

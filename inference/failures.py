@@ -12,11 +12,31 @@ _WORDS = {
     "and the endpoint right?",
     "AuthenticationFailed": "It refuses the key, or the key may not use this model. "
     "Enter another key.",
+    "AccountExhausted": "The account behind the key has no money or quota left. Pay in "
+    "or raise the limit at its provider.",
+    "Misconfigured": "There is no such model or address, or it may not be asked. Are "
+    "the model's name and the endpoint right?",
+    "OperatorNeeded": "It will fail until somebody changes something.",
+    "ContentRefused": "Its filter holds this request back.",
     "RequestRejected": "It refuses this request. Are the model's name and the options "
     "right?",
     "PromptTooLong": "The model cannot read so much at once.",
     "Poisonous": "The engine died of this request and will not try it again.",
 }
+
+
+# the subclasses of OperatorNeeded
+_HOPELESS = {
+    "AccountExhausted",
+    "AuthenticationFailed",
+    "Misconfigured",
+    "OperatorNeeded",
+}
+
+
+def needs_operator(error: str) -> bool:
+    """Return whether every further call would fail until a person acts."""
+    return error in _HOPELESS
 
 
 def explain(error: str, detail: str = "") -> str:

@@ -73,6 +73,12 @@ class RedisLink:
             logger.warning("Redis: %s: %s", type(error).__name__, error)
 
 
+def to_seconds(said: tuple[int, int]) -> float:
+    """Return the time that Redis tells, which is one for all machines, in seconds."""
+    seconds, microseconds = said
+    return seconds + microseconds / 1_000_000
+
+
 @cache
 def link_to(url: str) -> RedisLink:
     """Return this process's link to a Redis; the same for the same address."""

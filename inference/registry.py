@@ -288,7 +288,8 @@ def close() -> None:
 def check_backend(row: BackendRow) -> None:
     """Raise ValueError or OSError if no backend can be made from a row.
 
-    Looks at the settings only; nothing is loaded or called.
+    Looks at the settings only: nothing is loaded, called or looked up, so that a row
+    can be set up also while nothing may leave the house.
     """
     module = import_module(_MODULES[BackendKind(row.kind)])
     check = cast("Check", module.check_settings)

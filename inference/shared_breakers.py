@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from inference.redis_link import RedisGone, RedisLink
+from inference.redis_link import RedisGone, RedisLink, to_seconds
 from inference.routing.breaker import (
     Asked,
     BreakerPolicy,
@@ -134,8 +134,8 @@ class SharedBreakers:
         with self._link.client.pipeline(transaction=False) as pipe:
             pipe.get(key)
             pipe.time()
-            text, (seconds, microseconds) = pipe.execute()
-        return text or "", seconds + microseconds / 1_000_000
+            text, said = pipe.execute()
+        return text or "", to_seconds(said)
 
     def _swap(self, key: str, before: str, after: Record) -> bool:
         text = json.dumps({"version": after.version, "health": dump(after.health)})
@@ -148,8 +148,8 @@ class SharedBreakers:
         with self._link.client.pipeline(transaction=False) as pipe:
             pipe.mget([PREFIX + name for name in names])
             pipe.time()
-            texts, (seconds, microseconds) = pipe.execute()
-        now_s = seconds + microseconds / 1_000_000
+            texts, said = pipe.execute()
+        now_s = to_seconds(said)
         return {
             name: describe(_read_record(text or "").health, now_s)
             for name, text in zip(names, texts, strict=True)

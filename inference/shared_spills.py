@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
-from inference.redis_link import RedisGone, RedisLink
+from inference.redis_link import RedisGone, RedisLink, to_seconds
 
 PREFIX = "routing:spilling:"
 # a worker that said nothing for so long is gone
@@ -70,7 +70,7 @@ class SharedSpillBoard:
 
     def _report(self, worker: str, spills: Mapping[str, bool]) -> None:
         with self._link.client.pipeline(transaction=False) as pipe:
-            now_s = _read_clock(self._link)
+            now_s = self._read_clock()
             for name, is_on in spills.items():
                 key = PREFIX + name
                 pipe.hset(key, worker, f"{now_s} {int(is_on)}")
@@ -78,7 +78,7 @@ class SharedSpillBoard:
             pipe.execute()
 
     def _read(self, names: list[str]) -> set[str]:
-        now_s = _read_clock(self._link)
+        now_s = self._read_clock()
         with self._link.client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(PREFIX + name)
@@ -89,11 +89,8 @@ class SharedSpillBoard:
             if spills_everywhere(_parse(said), now_s)
         }
 
-
-def _read_clock(link: RedisLink) -> float:
-    """Return the time of Redis, which is one for all machines."""
-    seconds, microseconds = cast("Any", link.client.time())
-    return float(seconds) + float(microseconds) / 1_000_000
+    def _read_clock(self) -> float:
+        return to_seconds(cast("Any", self._link.client.time()))
 
 
 def _parse(said: Mapping[str, str]) -> dict[str, tuple[float, bool]]:

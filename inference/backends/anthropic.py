@@ -14,7 +14,7 @@ there is no word for is left out; a grammar is refused. Options:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import anthropic
@@ -26,7 +26,12 @@ from inference.backends.anthropic_answer import (
     read_message,
 )
 from inference.backends.api_answer import Answer
-from inference.backends.api_backend import ApiBackend, check_access
+from inference.backends.api_backend import (
+    ApiBackend,
+    check_access,
+    check_key,
+    fill_endpoint,
+)
 from inference.backends.api_options import (
     check_names,
     choose_said,
@@ -38,11 +43,11 @@ from inference.backends.api_options import (
     read_thinking_tokens,
 )
 from inference.backends.base import BackendSettings
+from inference.backends.homes import ANTHROPIC
 from inference.backends.statuses import read_wait
 from inference.errors import BackendError, RequestRejected
 from inference.types import ChatMessage, CompletionRequest
 
-ENDPOINT = "https://api.anthropic.com"
 VERSION = "2023-06-01"
 
 _EFFORTS = ("", "low", "medium", "high", "xhigh", "max")
@@ -90,7 +95,7 @@ class AnthropicBackend(ApiBackend):
     wrapping: ClassVar[tuple[type[Exception], ...]] = (anthropic.APIConnectionError,)
 
     def __init__(self, settings: BackendSettings) -> None:
-        settings = _complete(settings)
+        settings = fill_endpoint(settings, ANTHROPIC)
         check_settings(settings)
         self._options = _read_options(settings)
         super().__init__(settings, _build_headers(settings.key))
@@ -216,18 +221,12 @@ def _build_headers(key: str) -> dict[str, str]:
 
 def check_settings(settings: BackendSettings) -> None:
     """Raise ValueError unless Anthropic could be asked like this; asks nobody."""
-    settings = _complete(settings)
+    settings = fill_endpoint(settings, ANTHROPIC)
     check_access(settings)
     if settings.endpoint.rstrip("/").endswith(("/v1", "/messages")):
-        raise ValueError(f"the endpoint must end before /v1/messages, like {ENDPOINT}")
-    if settings.endpoint == ENDPOINT and not settings.key:
-        raise ValueError("a key is needed: https://platform.claude.com/settings/keys")
+        raise ValueError(f"the endpoint must end before /v1/messages, like {ANTHROPIC}")
+    check_key(settings, ANTHROPIC, "https://platform.claude.com/settings/keys")
     _read_options(settings)
-
-
-def _complete(settings: BackendSettings) -> BackendSettings:
-    """Return the settings with Anthropic's own address where they name none."""
-    return replace(settings, endpoint=settings.endpoint or ENDPOINT)
 
 
 def _read_options(settings: BackendSettings) -> _Options:

@@ -40,11 +40,11 @@ class Answer(ABC):
         """Return an event's text, maybe empty, and note what else it says.
 
         What a model thinks before it answers is not part of it. The words of a refusal
-        are. Raises InvalidResponse.
+        are. Raises InvalidResponse, and Interrupted where it says that it broke off.
         """
 
     def take(self, event: object) -> str:
-        """Return the text of an event that may be shown; raises InvalidResponse."""
+        """Return the text of an event that may be shown; raises as `read` does."""
         return self._show(self._stop.push(self._mend(self.read(event)).encode()))
 
     def finish(self) -> str:

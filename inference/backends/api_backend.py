@@ -8,6 +8,7 @@ call, hanging up, one kind of error, and the end.
 import traceback
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import httpx2
@@ -17,7 +18,12 @@ from inference.backends.base import Backend, BackendSettings
 from inference.backends.connection import Line, LineTransport
 from inference.backends.endpoints import check_endpoint, read_private_hosts
 from inference.backends.rate_limits import RateWatch, read_rate_limits
-from inference.backends.statuses import ContentRefused, quote
+from inference.backends.statuses import (
+    ContentRefused,
+    error_of_status,
+    quote,
+    read_wait,
+)
 from inference.errors import (
     BackendError,
     Interrupted,
@@ -40,7 +46,7 @@ class ApiBackend(Backend):
     """One model behind one base URL.
 
     A cancel ends a call at once, also while it is being connected; only the system's
-    name resolution is waited for.
+    name resolution is waited for, no longer than may be taken to connect.
     """
 
     # What ends a call: our own errors, and what comes out of the SDK and the layers
@@ -163,52 +169,71 @@ class ApiBackend(Backend):
 
         A filter that holds back the prompt is the provider's answer.
         """
-        _remove_secret(error, self._key)
+        is_clean = _remove_secret(error, self._key)
         translated = self._translate(error, answer, line)
         if line.response is not None:
-            translated.was_accepted = line.response.is_success
+            translated.was_accepted = line.is_accepted
         if isinstance(translated, ContentRefused):
             answer.finish_reason = FinishReason.CONTENT_FILTER
         elif translated is error:
             raise error
         else:
-            raise translated from error
+            raise translated from (error if is_clean else None)
 
     def _translate(self, error: Exception, answer: Answer, line: Line) -> BackendError:
         """Return what an error that came out of a call means."""
         is_wrapped = isinstance(error, self.wrapping) and error.__cause__ is not None
         cause = error.__cause__ if is_wrapped else error
-        if isinstance(cause, BackendError):
+        if isinstance(cause, BackendError) and not line.is_refused:
             return cause
-        has_begun = line.response is not None and line.response.is_success
         if own := self._translate_own(error, _headers_of(line)):
             # a failure that is told in the stream broke it
-            is_broken = has_begun and isinstance(own, Unavailable)
+            is_broken = line.is_accepted and isinstance(own, Unavailable)
             return Interrupted(str(own)) if is_broken else own
-        words = self._quote(str(cause) or type(cause).__name__)
         if isinstance(cause, httpx2.TimeoutException):
             return answer.build_timeout(isinstance(cause, httpx2.ConnectTimeout))
-        if isinstance(cause, httpx2.ConnectError):
-            return Unavailable(f"no connection: {words}")
-        if isinstance(cause, httpx2.HTTPError | OSError):
-            if has_begun:
-                return Interrupted(f"the stream broke: {words}")
-            return Unavailable(f"the connection ended before an answer: {words}")
-        if isinstance(cause, RuntimeError):
-            return Unavailable(f"the call could not go on: {words}")
-        if line.is_read:
-            return Interrupted("the stream was cut in the middle of an event")
-        return InvalidResponse(f"the answer cannot be read: {words}")
+        words = self._quote(str(cause) or type(cause).__name__)
+        if line.response is not None and line.is_refused:
+            # what the body says cannot be had, but the head says enough
+            status, wait_s = line.response.status_code, read_wait(line.response.headers)
+            return error_of_status(status, f"status {status}: {words}", wait_s)
+        return _error_of_line(cause, words, line)
 
     def _quote(self, text: str) -> str:
         """Return words of others as an operator may read them: without the key."""
         return quote(text, self._key)
 
 
+def _error_of_line(cause: BaseException | None, words: str, line: Line) -> BackendError:
+    """Return what an error of the connection, or of what came over it, means."""
+    if isinstance(cause, httpx2.ConnectError):
+        return Unavailable(f"no connection: {words}")
+    if isinstance(cause, httpx2.HTTPError | OSError):
+        if line.is_accepted:
+            return Interrupted(f"the stream broke: {words}")
+        return Unavailable(f"the connection ended before an answer: {words}")
+    if isinstance(cause, RuntimeError):
+        return Unavailable(f"the call could not go on: {words}")
+    if line.is_read:
+        return Interrupted("the stream was cut in the middle of an event")
+    return InvalidResponse(f"the answer cannot be read: {words}")
+
+
 def _build_timeout(deadlines: Deadlines) -> httpx2.Timeout:
     """Return the bounds of single waits; the router keeps the finer deadlines."""
     longest_s = max(deadlines.first_token_s, deadlines.gap_s)
     return httpx2.Timeout(longest_s, connect=deadlines.connect_s)
+
+
+def fill_endpoint(settings: BackendSettings, home: str) -> BackendSettings:
+    """Return the settings with a provider's own address where they name none."""
+    return replace(settings, endpoint=settings.endpoint or home)
+
+
+def check_key(settings: BackendSettings, home: str, page: str) -> None:
+    """Raise ValueError, with the page that sells keys, if home is asked without one."""
+    if settings.endpoint.rstrip("/") == home and not settings.key:
+        raise ValueError(f"a key is needed: {page}")
 
 
 def check_access(settings: BackendSettings) -> None:
@@ -233,13 +258,17 @@ def _headers_of(line: Line) -> Mapping[str, str]:
     return {} if line.response is None else line.response.headers
 
 
-def _remove_secret(error: BaseException | None, key: str) -> None:
+def _remove_secret(error: BaseException | None, key: str) -> bool:
     """Take the key out of what a traceback would print: servers echo wrong keys.
 
-    Error trackers send the locals too, in which SDKs keep the answer.
+    Error trackers send the locals too, in which SDKs keep the answer. Returns whether
+    it is out: some errors are not made of their arguments, and quote the answer.
     """
+    is_clean = True
     while error is not None and key:
         traceback.clear_frames(error.__traceback__)
         if key in str(error):
             error.args = tuple(str(part).replace(key, "[key]") for part in error.args)
+            is_clean = is_clean and key not in str(error)
         error = error.__cause__ or error.__context__
+    return is_clean

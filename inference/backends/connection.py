@@ -55,6 +55,16 @@ class Line:
         """Return whether somebody has hung up."""
         return self._is_hung_up
 
+    @property
+    def is_accepted(self) -> bool:
+        """Return whether the other side has said that it answers."""
+        return self.response is not None and self.response.is_success
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether the other side has said that it does not answer."""
+        return self.response is not None and not self.response.is_success
+
     def attach(self, connection: socket.socket) -> None:
         """Watch over a socket in the place of the one before.
 

@@ -8,8 +8,10 @@ instead, it would be resolved again, and could mean the inside of our network by
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any
@@ -31,13 +33,54 @@ def resolve(host: str, port: int) -> Resolved:
     return list(dict.fromkeys((family, address) for family, *_, address in found))
 
 
+class Lookups:
+    """Resolves names on threads of its own, as nothing else ends a system's resolver.
+
+    One thread for a name at a time: who asks for it meanwhile waits for the same
+    answer, so that a resolver that hangs keeps one thread, however many calls it fails.
+    """
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], Future[Resolved]] = {}
+
+    def find(self, host: str, port: int, wait_s: float | None) -> Resolved:
+        """Return the addresses of a host; raises OSError, TimeoutError among them."""
+        with self._lock:
+            found = self._running.get((host, port))
+            if found is None:
+                found = Future()
+                threading.Thread(
+                    target=self._run, args=(host, port, found),
+                    name=f"resolve-{host}", daemon=True,
+                ).start()  # fmt: skip
+                self._running[host, port] = found
+        return found.result(wait_s)
+
+    def _run(self, host: str, port: int, found: Future[Resolved]) -> None:
+        try:
+            addresses = self._resolve(host, port)
+        except Exception as error:  # whoever waits is to have it
+            self._forget(host, port)
+            found.set_exception(error)
+        else:
+            self._forget(host, port)
+            found.set_result(addresses)
+
+    def _forget(self, host: str, port: int) -> None:
+        """Have the next call ask anew: what a name leads to is judged each time."""
+        with self._lock:
+            del self._running[host, port]
+
+
 class Dialer(httpcore2.NetworkBackend):
     """Makes the connections of an HTTP client, by the rules of endpoints.py.
 
     `attach` is given each socket before it is connected and after, so that another
     thread can end the attempt by shutting it down; what it raises ends the attempt too.
-    `timeout` holds for all addresses and the TLS handshake together; an address that
-    says nothing gets its share of it. A resolver that hangs is not bounded here.
+    `timeout` holds for the resolver, all addresses and the TLS handshake together; an
+    address that says nothing gets its share of it.
     """
 
     def __init__(
@@ -45,7 +88,7 @@ class Dialer(httpcore2.NetworkBackend):
     ) -> None:
         self._private_hosts = private_hosts
         self._attach = attach
-        self._resolve = resolve
+        self._lookups = Lookups(resolve)
 
     def connect_tcp(
         self,
@@ -62,7 +105,7 @@ class Dialer(httpcore2.NetworkBackend):
         """
         until_s = None if timeout is None else time.monotonic() + timeout
         with _translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-            addresses = self._resolve(host, port)
+            addresses = self._lookups.find(host, port, timeout)
             for _, address in addresses:
                 number = ip_address(str(address[0]).partition("%")[0])
                 if reason := refuse(number, host, port, self._private_hosts):

@@ -14,7 +14,7 @@ Equal beginnings of prompts are cached by Google without being asked.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar
 
@@ -24,7 +24,12 @@ from google.genai import errors, types
 from google.genai.client import DebugConfig
 
 from inference.backends.api_answer import Answer
-from inference.backends.api_backend import ApiBackend, check_access
+from inference.backends.api_backend import (
+    ApiBackend,
+    check_access,
+    check_key,
+    fill_endpoint,
+)
 from inference.backends.api_options import (
     check_names,
     choose_said,
@@ -41,11 +46,11 @@ from inference.backends.gemini_answer import (
     error_of_answer,
     read_message,
 )
+from inference.backends.homes import GEMINI
 from inference.backends.statuses import read_wait
 from inference.errors import BackendError, RequestRejected
 from inference.types import CompletionRequest
 
-ENDPOINT = "https://generativelanguage.googleapis.com"
 VERSION = "v1beta"
 
 _SAMPLING = ("temperature", "top_p", "top_k", "seed")
@@ -75,7 +80,7 @@ class GeminiBackend(ApiBackend):
     )
 
     def __init__(self, settings: BackendSettings) -> None:
-        settings = _complete(settings)
+        settings = fill_endpoint(settings, GEMINI)
         check_settings(settings)
         self._options = _read_options(settings)
         super().__init__(settings, _build_headers(settings.key))
@@ -186,20 +191,14 @@ def _build_headers(key: str) -> dict[str, str]:
 
 def check_settings(settings: BackendSettings) -> None:
     """Raise ValueError unless Gemini could be asked like this; asks nobody."""
-    settings = _complete(settings)
+    settings = fill_endpoint(settings, GEMINI)
     check_access(settings)
     if any(c in settings.model for c in "?#:{}") or ".." in settings.model:
         raise ValueError("the model is a name like gemini-2.5-flash")
     if settings.endpoint.rstrip("/").endswith(("/v1", "/v1beta", "/models")):
-        raise ValueError(f"the endpoint must end before /{VERSION}, like {ENDPOINT}")
-    if settings.endpoint == ENDPOINT and not settings.key:
-        raise ValueError("a key is needed: https://aistudio.google.com/apikey")
+        raise ValueError(f"the endpoint must end before /{VERSION}, like {GEMINI}")
+    check_key(settings, GEMINI, "https://aistudio.google.com/apikey")
     _read_options(settings)
-
-
-def _complete(settings: BackendSettings) -> BackendSettings:
-    """Return the settings with Google's own address where they name none."""
-    return replace(settings, endpoint=settings.endpoint or ENDPOINT)
 
 
 def _read_options(settings: BackendSettings) -> _Options:

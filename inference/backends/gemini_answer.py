@@ -13,7 +13,7 @@ from inference.backends.api_answer import (
     read_name,
     read_text,
 )
-from inference.backends.statuses import error_of_status
+from inference.backends.statuses import error_of_status, read_retry_after
 from inference.errors import (
     AccountExhausted,
     AuthenticationFailed,
@@ -128,7 +128,7 @@ def _read_delay(error: errors.APIError) -> float | None:
     for detail in _details(error):
         if read_text(detail, "@type").endswith("RetryInfo"):
             match = _SECONDS.fullmatch(read_text(detail, "retryDelay"))
-            return float(match[1]) if match else None
+            return read_retry_after(match[1]) if match else None
     return None
 
 

@@ -16,9 +16,9 @@ system prompt goes along, so that a site's requests come to where its cache is.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from inference.backends.api_backend import check_access
+from inference.backends.api_backend import check_access, check_key, fill_endpoint
 from inference.backends.api_options import (
     check_names,
     choose_said,
@@ -28,6 +28,7 @@ from inference.backends.api_options import (
     read_thinking_tokens,
 )
 from inference.backends.base import BackendSettings
+from inference.backends.homes import OPENAI
 from inference.backends.openai_compatible import (
     OMITTABLE,
     OWN_FIELDS,
@@ -38,8 +39,6 @@ from inference.backends.openai_compatible import (
 from inference.backends.openai_dialects import build_response_format
 from inference.errors import RequestRejected
 from inference.types import CompletionRequest
-
-ENDPOINT = "https://api.openai.com/v1"
 
 _EFFORTS = ("", "none", "minimal", "low", "medium", "high", "xhigh", "max")
 _SAMPLING = ("temperature", "top_p", "seed")
@@ -69,7 +68,7 @@ class OpenAIBackend(OpenAIProtocol):
     """One of OpenAI's models."""
 
     def __init__(self, settings: BackendSettings) -> None:
-        settings = _complete(settings)
+        settings = fill_endpoint(settings, OPENAI)
         check_settings(settings)
         self._options = _read_options(settings)
         super().__init__(settings)
@@ -122,17 +121,11 @@ def _build_cache_key(request: CompletionRequest) -> str:
 
 def check_settings(settings: BackendSettings) -> None:
     """Raise ValueError unless OpenAI could be asked like this; asks nobody."""
-    settings = _complete(settings)
+    settings = fill_endpoint(settings, OPENAI)
     check_access(settings)
     check_path(settings.endpoint)
-    if settings.endpoint == ENDPOINT and not settings.key:
-        raise ValueError("a key is needed: https://platform.openai.com/api-keys")
+    check_key(settings, OPENAI, "https://platform.openai.com/api-keys")
     _read_options(settings)
-
-
-def _complete(settings: BackendSettings) -> BackendSettings:
-    """Return the settings with OpenAI's own address where they name none."""
-    return replace(settings, endpoint=settings.endpoint or ENDPOINT)
 
 
 def _read_options(settings: BackendSettings) -> _Options:

@@ -28,8 +28,11 @@ from inference.types import FinishReason, Usage
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,  # Mistral's, for a full context
     "content_filter": FinishReason.CONTENT_FILTER,
 }
+# by which vLLM, OpenRouter and Mistral say that they broke off
+_BROKEN_REASONS = {"error", "abort"}
 
 # What a word in an error's code or type means, whatever its status. Servers that speak
 # the protocol have words of their own: vLLM, llama-server, Groq, Azure, OpenRouter.
@@ -64,7 +67,7 @@ class OpenAIAnswer(Answer):
     _is_refusal = False
 
     def read(self, event: object) -> str:
-        """Return a chunk's text, maybe empty; raises InvalidResponse."""
+        """Return a chunk's text, maybe empty; raises InvalidResponse, Interrupted."""
         if not isinstance(event, ChatCompletionChunk):
             raise InvalidResponse("an event of the stream is not an object")
         self.model = read_name(event, "model") or self.model
@@ -74,7 +77,10 @@ class OpenAIAnswer(Answer):
         delta = read_field(choice, "delta")
         refusal = read_text(delta, "refusal")
         self._is_refusal = self._is_refusal or bool(refusal)
-        if reason := read_text(choice, "finish_reason"):
+        reason = read_text(choice, "finish_reason")
+        if reason in _BROKEN_REASONS:
+            raise Interrupted(f"the server ended its answer with {reason!r}")
+        if reason:
             # Some servers have words of their own for a good end ("eos", "end_turn").
             self.finish_reason = _FINISH_REASONS.get(reason, FinishReason.STOP)
         if self._is_refusal and self.finish_reason is not None:

@@ -26,6 +26,7 @@ from inference.backends.api_answer import Answer
 from inference.backends.api_backend import ApiBackend, check_access
 from inference.backends.api_options import check_names, read_extra_body, read_omit
 from inference.backends.base import BackendSettings
+from inference.backends.homes import OPENAI
 from inference.backends.openai_answer import (
     OpenAIAnswer,
     error_of_event,
@@ -163,7 +164,7 @@ def _read_options(settings: BackendSettings) -> _Options:
     """Return an operator's options with the defaults; raises ValueError."""
     options = settings.options
     check_names(options, _OPTIONS)
-    is_openai = urlsplit(settings.endpoint).hostname == "api.openai.com"
+    is_openai = urlsplit(settings.endpoint).hostname == urlsplit(OPENAI).hostname
     field = options.get("max_tokens_field", MAX_TOKENS_FIELDS[is_openai])
     if field not in MAX_TOKENS_FIELDS:
         names = " or ".join(MAX_TOKENS_FIELDS)

@@ -25,8 +25,10 @@ _TOKENS = (
 )
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|[hms])")
-# A header that says more than a day is one that we misread.
+# A header that says more than a day is one that we misread,
 _LONGEST_S = 86_400.0
+# and so is a count of more digits, which can be too many to be read at all.
+_MAX_DIGITS = 18
 
 
 class RateWatch:
@@ -112,7 +114,7 @@ def _read(
 ) -> tuple[int | None, float | None]:
     for left_name, reset_name in names:
         left = headers.get(left_name, "").strip()
-        if left.isascii() and left.isdecimal():
+        if left.isascii() and left.isdecimal() and len(left) <= _MAX_DIGITS:
             return int(left), _read_reset(headers.get(reset_name, "").strip(), now)
     return None, None
 

@@ -89,7 +89,7 @@ def read_retry_after(header: str | None, now: datetime | None = None) -> float |
 def _seconds_until(date: str, now: datetime) -> float | None:
     try:
         then = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):  # of a number too large, and its message
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)

@@ -1,6 +1,8 @@
 """What backends cost: tokens of a call, hours of a machine."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -8,6 +10,18 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from inference.models.backend import Backend
+
+# dollars to a millionth of one, not negative
+_USD: Mapping[str, Any] = {
+    "max_digits": 12,
+    "decimal_places": 6,
+    "validators": [MinValueValidator(0)],
+}
+
+
+def _not_negative(name: str) -> Q:
+    """Return the condition that a value, if there is one, is not negative."""
+    return Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gte": 0})
 
 
 class Price(models.Model):
@@ -32,44 +46,28 @@ class Price(models.Model):
         help_text="As the backend or its API names it. Empty means every model of the "
         "backend.",
     )
-    input_usd_per_mtok = models.DecimalField(
-        "input, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
-        validators=[MinValueValidator(0)],
-    )
+    input_usd_per_mtok = models.DecimalField("input, $ per million tokens", **_USD)
     cached_input_usd_per_mtok = models.DecimalField(
         "cached input, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
         null=True,
         blank=True,
-        validators=[MinValueValidator(0)],
         help_text="Empty means the same as other input.",
+        **_USD,
     )
-    output_usd_per_mtok = models.DecimalField(
-        "output, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
-        validators=[MinValueValidator(0)],
-    )
+    output_usd_per_mtok = models.DecimalField("output, $ per million tokens", **_USD)
     cache_write_usd_per_mtok = models.DecimalField(
         "written to the cache, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
         null=True,
         blank=True,
-        validators=[MinValueValidator(0)],
         help_text="Empty means the same as other input.",
+        **_USD,
     )
     reasoning_usd_per_mtok = models.DecimalField(
         "reasoning, $ per million tokens",
-        max_digits=12,
-        decimal_places=6,
         null=True,
         blank=True,
-        validators=[MinValueValidator(0)],
         help_text="Empty means the same as other output.",
+        **_USD,
     )
     valid_from = models.DateTimeField(
         default=timezone.now,
@@ -93,21 +91,12 @@ class Price(models.Model):
             models.CheckConstraint(
                 condition=Q(input_usd_per_mtok__gte=0)
                 & Q(output_usd_per_mtok__gte=0)
-                & (
-                    Q(cached_input_usd_per_mtok__isnull=True)
-                    | Q(cached_input_usd_per_mtok__gte=0)
-                ),
+                & _not_negative("cached_input_usd_per_mtok"),
                 name="price_not_negative",
             ),
             models.CheckConstraint(
-                condition=(
-                    Q(cache_write_usd_per_mtok__isnull=True)
-                    | Q(cache_write_usd_per_mtok__gte=0)
-                )
-                & (
-                    Q(reasoning_usd_per_mtok__isnull=True)
-                    | Q(reasoning_usd_per_mtok__gte=0)
-                ),
+                condition=_not_negative("cache_write_usd_per_mtok")
+                & _not_negative("reasoning_usd_per_mtok"),
                 name="price_parts_not_negative",
             ),
             models.CheckConstraint(
@@ -135,18 +124,14 @@ class HourlyCost(models.Model):
     )
     hardware_usd = models.DecimalField(
         "hardware, $ an hour",
-        max_digits=12,
-        decimal_places=6,
-        validators=[MinValueValidator(0)],
         help_text="Of one machine: its rent, or its price by the hours of its life.",
+        **_USD,
     )
     power_usd = models.DecimalField(
         "power, $ an hour",
-        max_digits=12,
-        decimal_places=6,
         default=0,
-        validators=[MinValueValidator(0)],
         help_text="Of one machine: its kilowatts, times the price of a kilowatt hour.",
+        **_USD,
     )
     num_machines = models.PositiveSmallIntegerField(
         "machines",

@@ -1,8 +1,8 @@
 """One call to a backend on a thread of its own, so that a stuck one can be left.
 
-A backend may hang where no deadline of its own reaches: in name resolution, in
-native code, in a provider's library. The router waits for items with a time limit
-instead, and walks away when it passes.
+A backend may hang where no deadline of its own reaches: in native code, in a
+provider's library. The router waits for items with a time limit instead, and walks
+away when it passes.
 """
 
 import logging

@@ -14,8 +14,7 @@ from django.utils import timezone
 
 from inference import trying
 from inference.backends.base import Backend
-from inference.errors import needs_operator
-from inference.failures import explain
+from inference.failures import explain, needs_operator
 from inference.models import Backend as BackendRow
 from inference.models import BackendTest
 from inference.trying import MayNotLeave, Tried

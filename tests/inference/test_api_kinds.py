@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from inference.candidates import host_of
 from inference.models import Backend, BackendKind
 from inference.registry import build_backend, check_backend
 from inference.types import (
@@ -57,14 +58,14 @@ def test_a_row_of_each_kind_answers(told):
 
 
 def test_no_log_holds_what_visitors_write(told, caplog):
-    """Not at the lowest level that an operator can turn on: SDKs log whole requests."""
+    """Not at the lowest level that an operator can turn on: SDKs log whole requests.
+
+    LOG_LEVEL is the root's; OPENAI_LOG and ANTHROPIC_LOG set those of the two.
+    """
     row, provider = told
-    previous = logging.root.level
-    logging.root.setLevel(logging.DEBUG)
-    try:
-        ask(row)
-    finally:
-        logging.root.setLevel(previous)
+    for name in ("", "openai", "anthropic"):
+        caplog.set_level(logging.DEBUG, name)
+    ask(row)
     assert SECRET in str(provider.asked[0].body)
     assert SECRET not in caplog.text
     assert "sk-1" not in caplog.text
@@ -92,6 +93,20 @@ def test_the_deployment_allows_hosts_of_its_own(kind, settings):
     check_backend(row_of(kind, "http://gpu.lan:8000"))
     with pytest.raises(ValueError, match=r"PRIVATE_ENDPOINTS=gpu\.lan:9000"):
         check_backend(row_of(kind, "http://gpu.lan:9000"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "host"),
+    [
+        (BackendKind.OPENAI, "api.openai.com"),
+        (BackendKind.ANTHROPIC, "api.anthropic.com"),
+        (BackendKind.GEMINI, "generativelanguage.googleapis.com"),
+    ],
+)
+def test_a_row_without_an_endpoint_is_asked_at_its_providers_own(kind, host):
+    row = row_of(kind, endpoint="", key="sk-1")
+    check_backend(row)
+    assert host_of(row) == host
 
 
 @pytest.mark.django_db

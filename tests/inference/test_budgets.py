@@ -154,6 +154,7 @@ class TestTheLimit:
         spend(gate, "1")
         now["now"] += timedelta(days=1)
         spend(gate, "1")
+        assert booked(day=TODAY) == booked(day=TODAY + timedelta(days=1)) == 1
 
     def test_a_month_goes_on_over_days_and_ends(self, gate, now):
         make_budget(make_priced(), "1", period="month")
@@ -177,6 +178,7 @@ class TestTheLimit:
         make_budget(make_priced("two"), "1")
         spend(gate, "1", backend="one")
         spend(gate, "1", backend="two")
+        assert booked(backend="one") == booked(backend="two") == 1
 
     def test_one_of_all_counts_all(self, gate):
         make_priced("one")

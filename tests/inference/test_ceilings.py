@@ -118,6 +118,7 @@ def test_a_call_that_was_not_made_is_not_counted(make_gate):
     gate = make_gate(max_requests_per_minute=1, max_tokens_per_minute=20)
     for _ in range(3):
         gate.admit("cloud", REQUEST, Asker()).settle(NO_CALL)
+    assert count_passes(gate) == 1
 
 
 def test_a_failed_call_is_a_request_without_tokens(make_gate):

@@ -3,7 +3,10 @@
 import pytest
 
 from inference import errors
+from inference.backends import statuses
 from inference.errors import BackendError, Retry, Timeout
+from inference.failures import explain, needs_operator
+from inference.routing.words import why_failed
 from inference.types import DeadlineKind
 
 
@@ -12,6 +15,13 @@ def subclasses(kind):
         kind,
         *(one for child in kind.__subclasses__() for one in subclasses(child)),
     }
+
+
+OURS = sorted(
+    (kind for kind in subclasses(BackendError) if kind.__module__[:9] == "inference"),
+    key=lambda kind: kind.__name__,
+)
+FAILURES = [kind for kind in OURS if kind is not BackendError]
 
 
 @pytest.mark.parametrize(
@@ -61,3 +71,29 @@ def test_the_words_name_the_call_for_questions_to_its_provider():
 def test_a_long_prompt_is_told_in_numbers_or_in_the_providers_words():
     assert "9 tokens" in str(errors.PromptTooLong(9, 2, 8))
     assert str(errors.PromptTooLong(message="status 400: long")) == "status 400: long"
+
+
+def test_those_of_other_modules_are_known_here():
+    assert statuses.ContentRefused in FAILURES
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_the_ledgers_names_say_who_needs_a_person(kind):
+    assert needs_operator(kind.__name__) == issubclass(kind, errors.OperatorNeeded)
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_an_operator_is_told_of_each_in_words(kind):
+    assert kind.__name__ not in explain(kind.__name__)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind("x") for kind in FAILURES if kind is not Timeout),
+        *(Timeout(kind, 1) for kind in DeadlineKind),
+    ],
+    ids=repr,
+)
+def test_staff_are_told_of_each_in_words(error):
+    assert why_failed(error) != type(error).__name__

@@ -1,6 +1,7 @@
 """Anthropic's messages API through its SDK, on a real socket."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -19,6 +20,7 @@ from inference.types import (
     Usage,
 )
 from tests.inference.backends import anthropic_events as sent
+from tests.inference.backends import asking
 from tests.inference.backends.openai_stand_in import (
     DEADLINES,
     HANG,
@@ -28,10 +30,7 @@ from tests.inference.backends.openai_stand_in import (
     head,
 )
 
-
-def read(provider, request=REQUEST, **options):
-    with connected(provider.origin, build=build_backend, **options) as backend:
-        return list(backend.stream(request, DEADLINES, CancelToken()))
+read = partial(asking.read, build_backend)
 
 
 @pytest.fixture
@@ -43,14 +42,7 @@ def provider(provider):
 @pytest.fixture
 def body(provider):
     """Return a function that asks and returns what arrived."""
-
-    def ask(*messages, options=None, **values):
-        said = tuple(ChatMessage(role, text) for role, text in messages)
-        request = CompletionRequest(said or REQUEST.messages, 7, **values)
-        read(provider, request, **(options or {}))
-        return provider.asked[-1].body
-
-    return ask
+    return partial(asking.send, build_backend, provider)
 
 
 # What goes out

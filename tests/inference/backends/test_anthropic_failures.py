@@ -1,6 +1,7 @@
 """What goes wrong with Anthropic's messages API, and with the settings of a row."""
 
 import logging
+from functools import partial
 
 import pytest
 
@@ -9,7 +10,6 @@ from inference.backends.base import BackendSettings
 from inference.errors import (
     AccountExhausted,
     AuthenticationFailed,
-    BackendError,
     Interrupted,
     InvalidResponse,
     Misconfigured,
@@ -18,26 +18,15 @@ from inference.errors import (
     RequestRejected,
     Unavailable,
 )
-from inference.types import CancelToken, Delta, Usage
+from inference.types import Usage
 from tests.inference.backends import anthropic_events as sent
+from tests.inference.backends import asking
 from tests.inference.backends.openai_stand_in import (
-    DEADLINES,
     KEY,
-    REQUEST,
-    connected,
     head,
 )
 
-
-def fail(provider):
-    """Return the error of a call and the texts that came before it."""
-    items = []
-    with (
-        connected(provider.origin, build=build_backend) as backend,
-        pytest.raises(BackendError) as caught,
-    ):
-        items.extend(backend.stream(REQUEST, DEADLINES, CancelToken()))
-    return caught.value, [item.text for item in items if isinstance(item, Delta)]
+fail = partial(asking.fail, build_backend)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +126,7 @@ def test_an_echoed_key_is_in_no_text(provider, caplog):
     [
         ({"model": ""}, "a model is needed"),
         ({"key": ""}, "a key is needed"),
+        ({"key": "", "endpoint": "https://api.anthropic.com/"}, "a key is needed"),
         ({"endpoint": "http://example.com"}, "must begin with https"),
         ({"endpoint": "https://10.0.0.1"}, "no public address"),
         ({"endpoint": "https://api.anthropic.com/v1"}, "must end before /v1/messages"),
@@ -156,7 +146,3 @@ def test_says_what_is_wrong_with_settings(change, complaint):
     values = {"model": "claude-haiku-4-5", "key": KEY} | change
     with pytest.raises(ValueError, match=complaint):
         check_settings(BackendSettings("cloud", **values))
-
-
-def test_knows_where_anthropic_is():
-    check_settings(BackendSettings("cloud", "claude-haiku-4-5", key=KEY))

@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import httpx2
@@ -13,6 +14,7 @@ from inference.backends.connection import LineTransport
 from inference.backends.endpoints import read_private_hosts
 from inference.errors import Misconfigured
 from tests.inference.backends.openai_stand_in import KEY, OpenAIStandIn, head
+from tests.inference.conftest import wait_until
 
 PATIENT = httpx2.Timeout(5.0)
 
@@ -31,6 +33,29 @@ class Names:
             (socket.AF_INET6 if ":" in number else socket.AF_INET, (number, port))
             for number in answer
         ]
+
+
+class StuckNames(Names):
+    """Resolves nothing until it is released, then as told."""
+
+    def __init__(self, *answers):
+        super().__init__(*answers)
+        self.release = threading.Event()
+        self.error = None
+
+    def __call__(self, host, port):
+        found = super().__call__(host, port)
+        self.release.wait(30)
+        if self.error:
+            raise self.error
+        return found
+
+
+@pytest.fixture
+def stuck():
+    names = StuckNames(["127.0.0.1"])
+    yield names
+    names.release.set()
 
 
 @contextmanager
@@ -122,6 +147,42 @@ def test_all_addresses_share_one_deadline(full):
     ):
         get(f"http://gpu.lan:{full}/")
     assert 0.15 < time.monotonic() - started_s < 0.8
+
+
+def test_a_resolver_that_hangs_is_left(stuck):
+    timeout = httpx2.Timeout(5.0, connect=0.2)
+    started_s = time.monotonic()
+    with dialled(stuck, timeout=timeout) as get, pytest.raises(httpx2.ConnectTimeout):
+        get("https://lost.example.com/")
+    assert time.monotonic() - started_s < 2
+
+
+def test_a_resolver_that_hangs_keeps_one_thread(stuck):
+    """Of a name, whatever the number of calls; the next one after it asks anew."""
+    timeout = httpx2.Timeout(5.0, connect=0.2)
+    with dialled(stuck, timeout=timeout) as get, ThreadPoolExecutor(8) as callers:
+        calls = [callers.submit(get, "https://lost.example.com/") for _ in range(16)]
+        assert {type(call.exception()) for call in calls} == {httpx2.ConnectTimeout}
+        assert stuck.asked == ["lost.example.com"]
+        stuck.release.set()
+        wait_until(lambda: "resolve-lost.example.com" not in threads())
+        with pytest.raises(Misconfigured):
+            get("https://lost.example.com/")
+    assert len(stuck.asked) == 2
+
+
+def threads():
+    return [thread.name for thread in threading.enumerate()]
+
+
+def test_all_who_ask_for_an_unknown_name_are_told(stuck):
+    stuck.error = socket.gaierror("no such name")
+    with dialled(stuck) as get, ThreadPoolExecutor(2) as callers:
+        calls = [callers.submit(get, "https://lost.example.com/") for _ in range(2)]
+        wait_until(lambda: stuck.asked)
+        stuck.release.set()
+        for call in calls:
+            assert "no such name" in str(call.exception())
 
 
 def test_a_call_that_connects_can_be_hung_up(full):

@@ -95,7 +95,10 @@ def test_some_spellings_are_no_url_at_all(host):
     ],
 )
 def test_accepts_public_ones(endpoint):
+    """By https, which is what is wrong with the same one by http."""
     check_endpoint(endpoint, NONE)
+    with pytest.raises(ValueError, match="must begin with https://"):
+        check_endpoint(endpoint.replace("https:", "http:"), NONE)
 
 
 @pytest.mark.parametrize(

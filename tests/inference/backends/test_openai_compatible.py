@@ -166,6 +166,7 @@ def test_does_not_invent_a_usage(provider, counts):
     [
         ("stop", FinishReason.STOP),
         ("length", FinishReason.LENGTH),
+        ("model_length", FinishReason.LENGTH),
         ("content_filter", FinishReason.CONTENT_FILTER),
         ("eos_token", FinishReason.STOP),
     ],
@@ -292,6 +293,8 @@ def test_openais_own_models_are_told_max_completion_tokens():
 def test_accepts_ones_own_server_that_is_allowed(url):
     own = ("localhost:11434", "::1")
     check_settings(BackendSettings("own", "llama", endpoint=url, private_hosts=own))
+    with pytest.raises(ValueError, match="PRIVATE_ENDPOINTS="):
+        check_settings(BackendSettings("own", "llama", endpoint=url))
 
 
 def test_shows_the_key_to_nobody(provider):

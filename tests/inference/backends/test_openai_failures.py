@@ -23,6 +23,7 @@ from inference.types import (
     Deadlines,
 )
 from tests.inference.backends.openai_stand_in import (
+    COUNTS,
     DEADLINES,
     DONE,
     HANG,
@@ -36,6 +37,7 @@ from tests.inference.backends.openai_stand_in import (
     head,
     refusal,
     say,
+    usage,
 )
 
 BRIEF = Deadlines(connect_s=0.2, first_token_s=0.2, gap_s=0.15)
@@ -100,6 +102,35 @@ def test_passes_on_the_providers_words(provider, body, words):
 def test_says_when_to_come_back(provider):
     provider.answer = refusal(429, retry_after="2.5")
     assert fail(provider)[0].retry_after_s == 2.5
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (
+            [head(429, retry_after="9", content_encoding="gzip"), b"\x1f\x8b"],
+            Overloaded,
+        ),
+        ([head(401, content_length="500"), b'{"err'], AuthenticationFailed),
+        ([head(404, "text/html"), b"x" * 2_000_000], Misconfigured),
+    ],
+)
+def test_a_refusal_that_cannot_be_read_says_enough_by_its_status(
+    provider, answer, error
+):
+    provider.answer = answer
+    caught, _ = fail(provider)
+    assert type(caught) is error
+    assert caught.was_accepted is False
+    assert caught.retry_after_s == (9 if error is Overloaded else None)
+
+
+@pytest.mark.parametrize("reason", ["error", "abort"])
+def test_a_server_that_breaks_off_has_not_ended_the_answer(provider, reason):
+    provider.answer = [head(), say("a"), end(reason), usage(**COUNTS), DONE]
+    caught, texts = fail(provider)
+    assert type(caught) is Interrupted
+    assert texts == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.db import connection
 from inference import registry
 from inference.models import Backend, BackendKind, RoutingPolicy
 from inference.rules import CloudOff
+from inference.trying import MayNotLeave, open_backend
 from support.chat import answering
 from support.models import Attempt, Conversation, Turn
 from tests.factories import make_backend, make_conversation, make_turn
@@ -101,6 +102,27 @@ def test_nobody_else_can_make_such_a_backend(cloud, settings, by):
     switch_off(settings, by)
     with pytest.raises(CloudOff, match="cloud: nothing may leave the house"):
         registry.build_backend(cloud)
+
+
+@every_switch
+def test_to_try_it_says_why_not(provider, cloud, resolved, settings, by):
+    switch_off(settings, by)
+    with (
+        pytest.raises(MayNotLeave, match="Nothing may leave the house"),
+        open_backend(cloud),
+    ):
+        pass
+    assert (provider.asked, resolved) == ([], [])
+
+
+@every_switch
+def test_its_row_can_be_looked_at_and_saved(provider, cloud, resolved, settings, by):
+    switch_off(settings, by)
+    registry.check_backend(cloud)
+    assert (provider.asked, resolved) == ([], [])
+    cloud.model = ""
+    with pytest.raises(ValueError, match="a model is needed"):
+        registry.check_backend(cloud)
 
 
 def test_the_switch_counts_for_calls_that_are_not_begun(provider, cloud):
