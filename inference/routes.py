@@ -136,16 +136,22 @@ def find_queue_left(asker: Asker, asked: Collection[str]) -> Queue | None:
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """What those who queue jobs know of backends; a second old at most."""
+    """What those who queue jobs know of backends, and when they learned it."""
 
     rows: Sequence[BackendRow]
     rules: Rules
     spilling: Collection[str]
-    until_s: float
+    read_s: float
+
+    def is_older_than(self, age_s: float) -> bool:
+        """Return whether it was read longer ago."""
+        return time.monotonic() - self.read_s > age_s
 
 
 _outlook: _Outlook | None = None
-_OUTLOOK_S = 1.0
+# after which it is read anew when a job is queued, and before one is
+OUTLOOK_S = 1.0
+STALE_S = 10.0
 
 
 @receiver([post_save, post_delete], sender=BackendRow, dispatch_uid="outlook")
@@ -162,16 +168,11 @@ def first_queue(asker: Asker, live: Collection[str] = ()) -> Queue:
 
     A hint: the worker that takes the job decides. `live` are the queues whose workers
     are known to take jobs. Without a backend jobs go where models are, as the next one
-    may be there. Three queries a second at most.
+    may be there. No query if `look_around` had a look in the last ten seconds.
     """
-    global _outlook
     outlook = _outlook
-    if outlook is None or time.monotonic() > outlook.until_s:
-        rows = list(BackendRow.objects.filter(is_enabled=True).defer("key"))
-        targeted = [row.name for row in rows if row.target_ttft_s is not None]
-        spilling = read_spilling(targeted) if targeted else ()
-        until_s = time.monotonic() + _OUTLOOK_S
-        _outlook = outlook = _Outlook(rows, read_rules(), spilling, until_s)
+    if outlook is None or outlook.is_older_than(STALE_S):
+        outlook = _read_outlook()
     rules = outlook.rules
     allowed = [row for row in outlook.rows if not why_forbidden(row, asker, rules)]
     ranked = rank(allowed, asker, rules).options
@@ -180,6 +181,22 @@ def first_queue(asker: Asker, live: Collection[str] = ()) -> Queue:
         if not is_late and (not live or row.queue in live):
             return row.queue
     return ranked[0].queue if ranked else Queue.LOCAL
+
+
+def look_around() -> None:
+    """Look for `first_queue` how backends are. Two queries a second at most."""
+    if _outlook is None or _outlook.is_older_than(OUTLOOK_S):
+        _read_outlook()
+
+
+def _read_outlook() -> _Outlook:
+    global _outlook
+    rows = list(BackendRow.objects.filter(is_enabled=True).defer("key"))
+    targeted = [row.name for row in rows if row.target_ttft_s is not None]
+    spilling = read_spilling(targeted) if targeted else ()
+    outlook = _Outlook(rows, read_rules(), spilling, time.monotonic())
+    _outlook = outlook
+    return outlook
 
 
 def report_spills(worker: str) -> None:

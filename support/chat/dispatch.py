@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 # workers say every other second that they take jobs, or could take no more
 _LIVE = timedelta(seconds=12)
-_LOOK_S = 1.0
 
 _live: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
@@ -31,13 +30,16 @@ def build_asker(conversation: Conversation) -> Asker:
     )
 
 
-def read_live_queues() -> frozenset[str]:
-    """Return the queues whose workers took jobs of late. One query a second at most."""
+def read_live_queues(age_s: float = routes.OUTLOOK_S) -> frozenset[str]:
+    """Return the queues whose workers took jobs of late, as known `age_s` ago.
+
+    One query, none if a look was had since.
+    """
     global _live
-    until_s, queues = _live
-    if time.monotonic() > until_s:
+    read_s, queues = _live
+    if time.monotonic() - read_s > age_s:
         queues = frozenset(_find_live())
-        _live = (time.monotonic() + _LOOK_S, queues)
+        _live = (time.monotonic(), queues)
     return queues
 
 
@@ -53,15 +55,29 @@ def is_live(queue: str) -> bool:
 
 
 def choose_queue(conversation: Conversation) -> str:
-    """Return the queue for a conversation's job. No query most times, at most four.
+    """Return the queue for a conversation's job.
 
-    Without a database it is that of the models: the reaper asks again.
+    No query if `look_around` had a look in the last ten seconds, else three. Without a
+    database it is that of the models: the reaper asks again.
     """
     try:
-        return routes.first_queue(build_asker(conversation), read_live_queues())
+        live = read_live_queues(routes.STALE_S)
+        return routes.first_queue(build_asker(conversation), live)
     except DatabaseError:
         logger.exception("conversation=%s the queue is guessed", conversation.pk)
         return Queue.LOCAL
+
+
+def look_around() -> None:
+    """Look for `choose_queue` how things are, so that no job waits for that.
+
+    Three queries a second at most. Without a database it stays as it was.
+    """
+    try:
+        read_live_queues()
+        routes.look_around()
+    except DatabaseError:
+        logger.exception("the queues are not known")
 
 
 def _find_live() -> set[str]:

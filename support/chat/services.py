@@ -129,6 +129,7 @@ def _announce_question(message: Message, turn: Turn) -> None:
     doorbell.ring(turn.id, dispatch.choose_queue(turn.conversation))
     events.publish(turn.conversation_id, events.message_stored(message, turn))
     events.publish(turn.conversation_id, events.turn_changed(turn, message.seq))
+    dispatch.look_around()  # for the next one
 
 
 def stop_reply(conversation_id: UUID, turn_id: UUID, attempt: int) -> None:

@@ -111,11 +111,32 @@ class TestQueue:
         QueuePulse.objects.create(queue=Queue.LOCAL, full_at=timezone.now())
         assert choose() == Queue.LOCAL
 
-    def test_it_is_looked_up_once_a_second(self, model, django_assert_num_queries):
+    def test_what_is_known_is_not_asked_again(self, model, django_assert_num_queries):
         conversation = make_conversation()
         choose(conversation)
         with django_assert_num_queries(0):
             dispatch.choose_queue(conversation)
+            dispatch.look_around()
+
+    def test_the_look_of_the_last_job_is_good_enough(
+        self, model, api, monkeypatch, django_assert_num_queries
+    ):
+        conversation = make_conversation()
+        choose(conversation)
+        Backend.objects.filter(name="api").update(position=0)  # by another process
+        monkeypatch.setattr(routes, "OUTLOOK_S", 0)
+        with django_assert_num_queries(0):
+            assert dispatch.choose_queue(conversation) == Queue.LOCAL
+        dispatch.look_around()
+        with django_assert_num_queries(0):
+            assert dispatch.choose_queue(conversation) == Queue.CLOUD
+
+    def test_an_old_look_is_not(self, model, api, monkeypatch):
+        conversation = make_conversation()
+        choose(conversation)
+        Backend.objects.filter(name="api").update(position=0)
+        monkeypatch.setattr(routes, "STALE_S", 0)
+        assert dispatch.choose_queue(conversation) == Queue.CLOUD
 
     def test_a_change_in_the_admin_counts_at_once_there(self, model, api):
         assert dispatch.choose_queue(make_conversation()) == Queue.LOCAL

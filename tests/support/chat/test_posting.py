@@ -90,7 +90,7 @@ def test_the_same_message_on_many_sockets_at_once_is_stored_once(conversation):
 
 
 def test_a_message_takes_four_queries(conversation, django_capture_on_commit_callbacks):
-    dispatch.choose_queue(conversation)  # is looked up once a second
+    dispatch.choose_queue(conversation)  # so that it is known
     with (
         CaptureQueriesContext(connection) as queries,
         django_capture_on_commit_callbacks(execute=True),
