@@ -1,5 +1,7 @@
 """Servers: one for each test, or one for all tests of a file."""
 
+import os
+import random
 from urllib.parse import urlsplit
 
 import pytest
@@ -85,3 +87,11 @@ def visitor(server):
     yield make
     for one in visitors:
         one.disconnect()
+
+
+@pytest.fixture
+def dice():
+    """Return random dice; their seed is printed when a test fails, to repeat it."""
+    seed = int(os.environ.get("TEST_SEED") or random.randrange(10**6))
+    print(f"TEST_SEED={seed}")  # noqa: T201
+    return random.Random(seed)

@@ -15,6 +15,7 @@ from psycopg import sql
 from tests.ports import free_port
 from tests.system.server import ROOT, Server
 
+# no digits: a number that was not in the prompt would be taken back as invented
 WORDS = " ".join(a + b + "o" for a in "bdfklmnprs" for b in "aeioux")
 
 
