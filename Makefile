@@ -12,10 +12,12 @@ run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
 
 # A file's tests stay in one process, and the browser's come last. Three on two cores, as
-# many wait for servers. TEST_PROCESSES=0 runs them as plain `pytest` does.
+# many wait for servers. TEST_PROCESSES=0 runs them as plain `pytest` does. They start
+# Python a hundred times: where the environment forbids bytecode, all would compile again.
 TEST_PROCESSES ?= 3
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
+	  -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # A Redis and a Postgres of our own in var/services, until Ctrl-C; needs their programs.
 services:

@@ -9,7 +9,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
     """Celery's, but whatever goes wrong with Redis, it connects again.
 
     Celery 5.7 ends the worker, and the replies in it, in three cases that cost no more
-    than a new connection (tests/system/test_stack.py and tests/faults have them):
+    than a new connection (tests/system/test_stack_redis.py and tests/faults have them):
 
     - a job is not acknowledged when Redis goes away: the connection is then closed in
       two steps, and in the second kombu wants to give the job back over what the first

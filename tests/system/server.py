@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
@@ -235,6 +236,17 @@ class Visitor:
                 self.receive(quiet_s)
         except (TimeoutError, ConnectionClosed):
             pass
+
+    def receive_reply(self) -> str:
+        """Return the text of the reply that ends next."""
+        return self.receive_until("done", 60)["message"]["content"].strip()
+
+    def receive_close_code(self) -> int:
+        """Return the code that the server closed with, after what it sent before."""
+        self.receive_all(quiet_s=10)
+        with pytest.raises(ConnectionClosed) as closed:
+            self.receive()
+        return closed.value.rcvd.code
 
     def _show(self, frame: dict) -> None:
         kind, turn = frame["type"], frame.get("turn", "")

@@ -15,6 +15,14 @@ from psycopg import sql
 from tests.ports import free_port
 from tests.system.server import ROOT, Server
 
+# no digits: a number that was not in the prompt would be taken back as invented
+WORDS = " ".join(a + b + "o" for a in "bdfklmnprs" for b in "aeioux")
+
+
+def slow(pause_s: float, words: str = WORDS) -> str:
+    """Return a script that says these words with pauses."""
+    return "\n".join(f'say "{word} "\npause {pause_s}' for word in words.split())
+
 
 def create_database(postgres_url: str, template: str = "") -> str:
     """Make a database of its own, like `template` if that is named; return its URL."""
@@ -86,9 +94,11 @@ class Stack(Server):
         return worker
 
     def start_with_worker(self) -> subprocess.Popen:
-        """Start the web process and a worker beside each other; return the worker."""
-        self.launch()
-        worker = self.start_worker()
+        """Start the web process and a worker, where none runs; return a worker."""
+        if self.process is None:
+            self.launch()
+        running = [worker for worker in self.workers if worker.poll() is None]
+        worker = running[0] if running else self.start_worker()
         self.wait_until_up()
         return worker
 
@@ -126,6 +136,9 @@ class Stack(Server):
     def kill(self) -> None:
         """SIGKILL all processes."""
         super().kill()
+        self.kill_workers()
+
+    def kill_workers(self) -> None:
         for worker in self.workers:
             worker.kill()
             worker.wait()

@@ -1,10 +1,17 @@
-"""The load test against a real server: what it plays, measures, and finds."""
+"""The load test against a real server: what it plays, measures, and finds.
 
+As a command it starts Django, which takes as long as playing does: some tests have it
+in a process of its own and see its exit status, the others call it here. A refusal in
+mid-play is left to the end of a process, that closes the sockets of those cancelled.
+"""
+
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -37,6 +44,25 @@ def run_loadtest(url: str, *arguments: object) -> subprocess.CompletedProcess[st
     )  # fmt: skip
 
 
+class Ended(NamedTuple):
+    """What a call of the command would be to a shell."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def call_loadtest(url: str, *arguments: object) -> Ended:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    try:
+        call_command(
+            "loadtest", url, *map(str, arguments), stdout=stdout, stderr=stderr
+        )
+    except CommandError as error:
+        return Ended(error.returncode, stdout.getvalue(), f"{stderr.getvalue()}{error}")
+    return Ended(0, stdout.getvalue(), stderr.getvalue())
+
+
 @pytest.fixture
 def file(tmp_path):
     """Where the report is written."""
@@ -44,14 +70,21 @@ def file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def paced(tmp_path_factory, set_up_server):
-    """A server that echoes at 50 words a second, for all tests of this file."""
-    server = Server(tmp_path_factory.mktemp("paced"))
+def running(tmp_path_factory, set_up_server):
+    """A server that is not changed but for its scripts, for all tests of this file."""
+    server = Server(tmp_path_factory.mktemp("running"))
     server.set_up_like(set_up_server)
     server.use_scripts(PACED_ECHO)
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def paced(running):
+    """That server when it echoes at 50 words a second."""
+    running.use_scripts(PACED_ECHO)
+    return running
 
 
 def test_plays_conversations_and_reports(paced, file):
@@ -71,7 +104,7 @@ def test_plays_conversations_and_reports(paced, file):
 
 
 def test_connections_that_are_cut_lose_nothing(paced, file):
-    result = run_loadtest(paced.url, *QUICK, "--drop=1", f"--json={file}")
+    result = call_loadtest(paced.url, *QUICK, "--drop=1", f"--json={file}")
     assert result.returncode == 0, result.stdout
     report = json.loads(file.read_text())
     num_cut = report["messages"]["connections_cut"]
@@ -80,10 +113,9 @@ def test_connections_that_are_cut_lose_nothing(paced, file):
     assert report["messages"]["answered"] == 6
 
 
-def test_a_foreign_word_in_a_reply_is_found(server, file):
-    server.use_scripts(f"echo\nsay {OTHERS_MARK}")
-    server.start()
-    result = run_loadtest(server.url, *QUICK, f"--json={file}")
+def test_a_foreign_word_in_a_reply_is_found(running, file):
+    running.use_scripts(f"echo\nsay {OTHERS_MARK}")
+    result = run_loadtest(running.url, *QUICK, f"--json={file}")
     assert result.returncode == 1
     assert f"BROKEN foreign: {OTHERS_MARK}" in result.stdout
     report = json.loads(file.read_text())
@@ -100,7 +132,7 @@ def test_a_server_that_stores_something_else_is_found_out(server):
         " UPDATE support_message SET content = 'else' WHERE id = NEW.id; END"
     )
     server.start()
-    result = run_loadtest(server.url, *QUICK, "--messages=1")
+    result = call_loadtest(server.url, *QUICK, "--messages=1")
     assert result.returncode == 1
     assert "BROKEN changed: seq 2: content, html" in result.stdout
 
@@ -108,7 +140,7 @@ def test_a_server_that_stores_something_else_is_found_out(server):
 def test_idle_sockets_are_held_and_measured(paced, file):
     pid = f"--server-pid={paced.process.pid}"
     arguments = ("--chats=0", "--idle=20", "--idle-s=1", f"--json={file}", pid)
-    result = run_loadtest(paced.url, *arguments)
+    result = call_loadtest(paced.url, *arguments)
     assert result.returncode == 0, result.stderr
     idle = json.loads(file.read_text())["idle"]
     assert (idle["sockets"], idle["lost"]) == (20, {})
@@ -120,7 +152,7 @@ def test_an_apology_is_a_reply_and_no_broken_promise(server, file):
     server.use_scripts("fail Unavailable")
     server.start()
     arguments = ("--chats=1", "--messages=1", f"--json={file}")
-    assert run_loadtest(server.url, *arguments).returncode == 0
+    assert call_loadtest(server.url, *arguments).returncode == 0
     report = json.loads(file.read_text())
     assert report["messages"]["failed"] == 1
     assert report["notices"] == {"reply_failed": 1}
@@ -130,7 +162,7 @@ def test_a_slow_reply_is_given_up_and_is_not_lost(server, file):
     server.use_scripts("hang")
     server.start()
     arguments = ("--chats=1", "--messages=2", "--wait-s=2", f"--json={file}")
-    assert run_loadtest(server.url, *arguments).returncode == 0
+    assert call_loadtest(server.url, *arguments).returncode == 0
     report = json.loads(file.read_text())
     assert report["errors"] == {"no reply in 2 s": 1}
     assert report["messages"]["without_a_reply"] == 1
@@ -178,12 +210,13 @@ def test_says_which_limit_it_meets(server, setting, number):
     ],
 )
 def test_says_why_the_server_does_not_let_it_in(paced, argument, complaint):
-    result = run_loadtest(paced.url, *QUICK, argument)
+    result = call_loadtest(paced.url, *QUICK, argument)
     assert (result.returncode, complaint in result.stderr) == (2, True), result.stderr
 
 
 def test_says_that_the_server_does_not_know_its_host_name(server):
     server.settings["ALLOWED_HOSTS"] = "127.0.0.1"
+    server.use_scripts("echo")
     server.start()
     result = run_loadtest(server.url.replace("127.0.0.1", "localhost"), *QUICK)
     assert result.returncode == 2
