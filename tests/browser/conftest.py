@@ -30,7 +30,11 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     f"--disable-features={','.join(UNSEEN + UNWANTED)}",
 ]  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# the first is the same browser without a window's parts: a fifth less processor time
+NAMES = (
+    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome",
+    "google-chrome-stable",
+)  # fmt: skip
 INSTALL = "no Chromium found: apt-get install chromium, or set CHROMIUM to its path"
 
 
