@@ -311,6 +311,16 @@ class AttemptReport:
     cost_usd: Decimal | None = None
     hardware_usd: Decimal | None = None
 
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Return how many tokens it read, None where that is not known."""
+        return self.usage.prompt_tokens if self.usage else None
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Return how many tokens it wrote, None where that is not known."""
+        return self.usage.completion_tokens if self.usage else None
+
 
 @dataclass(frozen=True, slots=True)
 class Reset:

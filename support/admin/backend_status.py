@@ -1,13 +1,13 @@
 """How backends are doing now: named reads for the operator's pages."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -20,21 +20,22 @@ from inference.models import (
     Drill,
     EventKind,
 )
+from inference.pricing import round_usd
 from inference.routing.breaker import BreakerState
 from inference.routing.breakers import Standing
 from support.models import Attempt, AttemptOutcome, Conversation, Turn
 from support.monitoring import engines
-from support.monitoring.formats import share, usd
+from support.monitoring.formats import number_of, share, usd
 
 _SPILLS = (EventKind.SPILL_BEGAN, EventKind.SPILL_ENDED)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is known of one backend, in words; `fields` are what a page shows."""
 
     name: str
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str]
 
 
 def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
@@ -54,9 +55,8 @@ def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
     drills = _read_drills(names)
     statuses = {}
     for row in rows:
-        status = Status(row.name)
         counted = calls.get(row.name, {})
-        status.fields = {
+        fields = {
             "breaker": _describe_breaker(breakers[row.name]),
             "in_flight": str(counted.get("in_flight", 0)),
             "engine": _describe_engine(engines_of.get(row.name)),
@@ -66,7 +66,7 @@ def read_statuses(rows: Sequence[Backend]) -> dict[str, Status]:
             "cost": _describe_cost(counted, budgets.get(row.pk)),
             "proven": _describe_drill(drills.get(row.name), now),
         }
-        statuses[row.name] = status
+        statuses[row.name] = Status(row.name, fields)
     return statuses
 
 
@@ -132,27 +132,31 @@ def _read_latest(names: Sequence[str]) -> dict[tuple[str, bool], Attempt]:
 
 
 def _read_spills(names: Sequence[str]) -> dict[str, BackendEvent]:
-    events = BackendEvent.objects.filter(backend__in=names, kind__in=_SPILLS)
-    return _first_of(events.order_by("-at")[:200])
+    return _read_newest(
+        BackendEvent.objects.filter(backend__in=names, kind__in=_SPILLS)
+    )
 
 
 def _count_spilled(names: Sequence[str], today: datetime) -> dict[str, int]:
     """Return how many of today's turns were too many for each backend."""
-    turns = Turn.objects.filter(spilled_from__in=names, finished_at__gte=today)
+    turns = Turn.objects.filter(
+        spilled_from__in=names,
+        finished_at__gte=today,
+        conversation__is_synthetic=False,
+    )
     counted = turns.values_list("spilled_from").annotate(Count("pk")).order_by()
     return dict(counted)
 
 
 def _read_drills(names: Sequence[str]) -> dict[str, Drill]:
-    proven = Drill.objects.filter(backend__in=names, is_proven=True)
-    return _first_of(proven.order_by("-at")[:200])
+    return _read_newest(Drill.objects.filter(backend__in=names, is_proven=True))
 
 
-def _first_of(rows: Iterable[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for row in rows:
-        found.setdefault(row.backend, row)
-    return found
+def _read_newest(rows: QuerySet[Any]) -> dict[str, Any]:
+    """Return each backend's row that was written last. One query."""
+    newest = rows.order_by().values("backend").annotate(newest=Max("pk"))
+    found = rows.model.objects.filter(pk__in=newest.values("newest"))
+    return {row.backend: row for row in found}
 
 
 def _read_budgets() -> dict[int | None, Budget]:
@@ -201,13 +205,16 @@ def _describe_error(attempt: Attempt | None, now: datetime) -> str:
 
 def _describe_cost(counted: Mapping[str, Any], budget: Budget | None) -> str:
     """Return today's cost against its budget; unpriced is not zero."""
-    num_calls = counted.get("num_calls", 0)
-    known_usd = Decimal(counted.get("known_usd") or 0).quantize(Decimal("0.00000001"))
-    cost = usd(known_usd)
-    if counted.get("num_unpriced"):
-        cost = f"{cost} and {counted['num_unpriced']} unpriced calls"
+    known_usd, num_unpriced = counted.get("known_usd"), counted.get("num_unpriced", 0)
+    parts = []
+    if known_usd is not None or not num_unpriced:
+        # SQLite adds up floats
+        parts.append(usd(round_usd(Decimal(known_usd or 0))))
+    if num_unpriced:
+        parts.append(number_of(num_unpriced, "unpriced call"))
     of = f" of {usd(budget.limit_usd)}" if budget is not None else ""
-    return f"{cost}{of}, {num_calls} call{'' if num_calls == 1 else 's'}"
+    calls = number_of(counted.get("num_calls", 0), "call")
+    return f"{' and '.join(parts)}{of}, {calls}"
 
 
 def _describe_drill(drill: Drill | None, now: datetime) -> str:

@@ -143,8 +143,10 @@ class OperatorBackendAdmin(BackendAdmin):
 
     def _build_live(self, row: Backend) -> dict[str, Any]:
         return {
-            "live": read_statuses([row])[row.name],
-            "labels": LABELS,
+            "live": [
+                (key, LABELS[key], text)
+                for key, text in read_statuses([row])[row.name].fields.items()
+            ],
             "tests": [_describe_test(test) for test in _read_tests(row)],
             "faults": [(fault.value, MEANINGS[fault]) for fault in Fault],
             "drills": Drill.objects.filter(backend=row.name)[:5],
@@ -179,10 +181,9 @@ class OperatorBackendAdmin(BackendAdmin):
         )
         return format_html('<dl class="backend-status">{}</dl>', lines)
 
-    @admin.action(description="Test the chosen backends")
+    @admin.action(description="Test the chosen backends", permissions=["change"])
     def test_chosen(self, request: HttpRequest, chosen: QuerySet[Backend]) -> None:
         """Begin a test of each."""
-        self._check_may_change(request)
         who = request.user.get_username()
         unheard = [str(row) for row in chosen if not _begin_test(row, who)]
         if unheard:
@@ -199,7 +200,7 @@ class OperatorBackendAdmin(BackendAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         rows = Backend.objects.defer("key", "options")
-        if request.GET.get("id", "").isdigit():
+        if request.GET.get("id", "").isdecimal():
             rows = rows.filter(pk=int(request.GET["id"]))
         statuses = read_statuses(list(rows))
         found = {
@@ -341,7 +342,10 @@ def _read_tests(row: Backend) -> QuerySet[BackendTest]:
 def _describe_test(test: BackendTest) -> dict[str, str]:
     """Return a test in words."""
     verdict = {True: "passed", False: "failed", None: "running"}[test.is_passed]
-    tokens = "-"
+    said = test.text or test.problem
+    if test.is_passed is None and timezone.now() - test.at > tryouts.SILENCE:
+        verdict, said = "failed", "No worker has answered."
+    tokens = formats.NONE
     if test.completion_tokens is not None:
         tokens = f"{test.prompt_tokens} read, {test.completion_tokens} written"
     cost = formats.NONE
@@ -350,7 +354,7 @@ def _describe_test(test: BackendTest) -> dict[str, str]:
     return {
         "at": date_format(timezone.localtime(test.at), "j M, H:i:s"),
         "verdict": verdict,
-        "said": test.text or test.problem,
+        "said": said,
         "tokens": tokens,
         "ttft": formats.duration(test.ttft_ms),
         "speed": formats.rate(test.tokens_per_s),

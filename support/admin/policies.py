@@ -80,7 +80,7 @@ class CanaryAdmin(admin.ModelAdmin):
         """Refuse: what was tried stays known."""
         return False
 
-    @admin.action(description="Stop these trials")
+    @admin.action(description="Stop these trials", permissions=["change"])
     def stop(self, request: HttpRequest, chosen: QuerySet[Canary]) -> None:
         """End the chosen trials that still run; their conversations move on."""
         why = f"by {request.user.get_username()}"
@@ -90,7 +90,9 @@ class CanaryAdmin(admin.ModelAdmin):
         )
         self.message_user(request, f"{num_ended} stopped.", messages.SUCCESS)
 
-    @admin.action(description="Promote: ask it first from now on")
+    @admin.action(
+        description="Promote: ask it first from now on", permissions=["change"]
+    )
     def promote(
         self, request: HttpRequest, chosen: QuerySet[Canary]
     ) -> HttpResponse | None:

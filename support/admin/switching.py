@@ -104,7 +104,7 @@ def build_address(places: Iterable[Place]) -> str:
 def apply(change: Change) -> None:
     """Move the backends; each save is written down in its history.
 
-    A candidate on trial that becomes the default by it is promoted.
+    A candidate on trial that is the default after it is promoted.
     """
     wanted = {place.pk: place for place in change.places}
     with transaction.atomic():
@@ -112,9 +112,11 @@ def apply(change: Change) -> None:
             place = wanted[row.pk]
             row.position, row.is_enabled = place.position, place.is_enabled
             row.save()
-        if change.is_of_default:
-            for canary in Canary.objects.filter(candidate=change.after):
-                end_trial(canary, CanaryState.PROMOTED, "it is asked first from now on")
+        trials = Canary.objects.filter(
+            candidate=change.after, state=CanaryState.RUNNING
+        )
+        for canary in trials.select_related("candidate"):
+            end_trial(canary, CanaryState.PROMOTED, "it is asked first from now on")
 
 
 def _is_on(row: Backend) -> bool:

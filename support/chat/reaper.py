@@ -110,7 +110,10 @@ def _is_left_alone(turn: Turn) -> bool:
 
 
 def _give_up(turn: Turn) -> bool:
-    """End a turn with an apology; what was shown of its reply is taken back first."""
+    """End a turn with an apology; what was shown of its reply is taken back first.
+
+    Without an excerpt: the search for one may be what its workers died of.
+    """
     if not turns.begin_again(turn):
         return False
     turns.close_lost_calls(turn.id)

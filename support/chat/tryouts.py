@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from inference import trying
@@ -78,15 +79,15 @@ def run_test(test_id: int) -> None:
 
 
 def _take_down(test: BackendTest, tried: Tried) -> None:
-    report, usage = tried.report, tried.report.usage
+    report = tried.report
     test.is_passed = not report.error and bool(tried.text.strip())
     test.problem = explain(report.error, report.error_detail)
     if not test.is_passed and not test.problem:
         test.problem = "It answered nothing."
     test.text = tried.text
     test.model = report.model[:200]
-    test.prompt_tokens = usage.prompt_tokens if usage else None
-    test.completion_tokens = usage.completion_tokens if usage else None
+    test.prompt_tokens = report.prompt_tokens
+    test.completion_tokens = report.completion_tokens
     test.ttft_ms, test.duration_ms = report.ttft_ms, report.duration_ms
     test.cost_usd = report.cost_usd
 
@@ -98,7 +99,8 @@ def ask_for_replay(
 
     One whose worker died is given up first.
     """
-    stop_replay(row, "Its worker is gone.", silent_for=SILENCE)
+    silent = _find_open(row).filter(at__lt=timezone.now() - SILENCE)
+    silent.update(state=ReplayState.STOPPED, reason="Its worker is gone.")
     try:
         with transaction.atomic():
             return Replay.objects.create(
@@ -111,13 +113,13 @@ def ask_for_replay(
         raise AlreadyRunning(f"A replay on {row.name} has not ended yet.") from error
 
 
-def stop_replay(
-    row: BackendRow, why: str, silent_for: timedelta = timedelta(0)
-) -> None:
-    """Stop the replay on a backend if there is one that was silent for so long."""
-    Replay.objects.filter(
-        backend=row.name, state__in=OPEN_REPLAYS, at__lte=timezone.now() - silent_for
-    ).update(state=ReplayState.STOPPED, reason=why)
+def stop_replay(row: BackendRow, why: str) -> None:
+    """Stop the replay on a backend, if there is one."""
+    _find_open(row).update(state=ReplayState.STOPPED, reason=why)
+
+
+def _find_open(row: BackendRow) -> QuerySet[Replay]:
+    return Replay.objects.filter(backend=row.name, state__in=OPEN_REPLAYS)
 
 
 def run_replay(replay_id: int) -> None:
@@ -227,15 +229,15 @@ def rebuild_request(turn: Turn) -> CompletionRequest:
 
 
 def _book(replay: Replay, turn: Turn, tried: Tried) -> None:
-    report, usage = tried.report, tried.report.usage
+    report = tried.report
     ReplayedCall.objects.create(
         replay=replay,
         turn=turn,
         text=tried.text,
         error=report.error,
         error_detail=report.error_detail[:500],
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
+        prompt_tokens=report.prompt_tokens,
+        completion_tokens=report.completion_tokens,
         cost_usd=report.cost_usd,
         ttft_ms=report.ttft_ms,
         duration_ms=report.duration_ms,

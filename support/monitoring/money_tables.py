@@ -47,7 +47,7 @@ def build_unpriced_table(unpriced: Sequence[Unpriced]) -> Table:
 def build_hardware_table(
     page: Page, costs: Mapping[str, Sequence[HourlyCost]]
 ) -> Table:
-    """Return a row for each backend that has an hourly cost, for the whole window.
+    """Return a row for each backend that has an hourly cost, since calls were read.
 
     Charged both ways: by the share of the time for which calls kept it busy, and as
     reserved, which is what is paid.
@@ -94,14 +94,14 @@ def _budget_row(standing: Standing) -> list[str]:
 def _hardware_row(
     name: str, page: Page, costs: Sequence[HourlyCost]
 ) -> list[str] | None:
-    """Return the row of a backend; None if it had no cost in the window."""
-    window = page.window
-    reserved_usd = add_up_reserved(costs, window.start, window.end)
+    """Return the row of a backend; None if it had no cost in that time."""
+    start, end = page.calls.covered_from, page.window.end
+    reserved_usd = add_up_reserved(costs, start, end)
     if reserved_usd is None:
         return None
     figures = page.calls.total(name)
-    current = find_current(costs, window.end)
-    machine_ms = count_machine_ms(costs, window.start, window.end)
+    current = find_current(costs, end)
+    machine_ms = count_machine_ms(costs, start, end)
     return [
         name,
         formats.usd(current.total_usd if current else None),

@@ -117,7 +117,7 @@ def build_panels(page: Page) -> list[Panel]:
 def build_tiles(page: Page) -> list[Tile]:
     """Return the numbers of the whole window."""
     total = page.calls.total(page.backend)
-    seconds = page.window.duration_s
+    seconds = page.calls.duration_s
     replies = [formats.number_of(total.num_calls, "call") + " to models"]
     if page.num_unanswered is not None:
         replies.append(
@@ -175,7 +175,7 @@ def _summary_row(name: str, figures: Figures, page: Page) -> list[str]:
         formats.count(figures.num_failures),
         formats.count(figures.num_fallbacks),
         *(formats.milliseconds(p) for each in spreads for p in each.percentiles),
-        formats.rate(figures.completion_tokens / page.window.duration_s),
+        formats.rate(figures.completion_tokens / page.calls.duration_s),
         formats.rate(figures.writing_speed),
         _cost(figures),
         formats.count(figures.num_unpriced),

@@ -52,11 +52,6 @@ class Window:
         """Return the beginning of the first step."""
         return self.starts[0]
 
-    @property
-    def duration_s(self) -> float:
-        """Return how long the window is, in seconds."""
-        return max((self.end - self.start).total_seconds(), 1.0)
-
     def step_s(self, index: int) -> float:
         """Return how long a step is so far, in seconds; days of clock changes differ.
 

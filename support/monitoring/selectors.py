@@ -74,6 +74,11 @@ class Calls:
         """Return whether the window holds more calls than were read."""
         return self.covered_from > self.window.start
 
+    @property
+    def duration_s(self) -> float:
+        """Return for how long calls were read, in seconds; at least 1 s."""
+        return max((self.window.end - self.covered_from).total_seconds(), 1.0)
+
     def total(self, backend: str = "") -> Figures:
         """Return the figures of a backend, of all without a name."""
         return add_up(

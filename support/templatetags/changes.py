@@ -6,6 +6,7 @@ from typing import Any
 
 from auditlog.models import LogEntry
 from django import template
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from inference.changes import TRACKED
@@ -58,9 +59,11 @@ def describe(entry: Any) -> Entry:
 
 def _name_of(entry: Any, column: str) -> str:
     model = entry.content_type.model_class()
+    if model is None:  # it is no more
+        return column
     try:
         return str(model._meta.get_field(column).verbose_name)
-    except Exception:  # a column that is no more, or a model
+    except FieldDoesNotExist:
         return column
 
 

@@ -98,6 +98,15 @@ def test_a_wrong_key_raises_and_does_not_show_what_is_stored(settings):
     assert "fernet:" not in str(caught.value)
 
 
+def test_reading_a_row_that_cannot_be_read_again_raises(settings):
+    make_backend(key=KEY)
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    row = Backend.objects.get()
+    row.refresh_from_db(fields=["weight"])
+    with pytest.raises(UnreadableSecret):
+        row.refresh_from_db()
+
+
 def test_saving_a_row_that_cannot_be_read_keeps_what_it_has(settings):
     make_backend(key=KEY)
     before, usual = read_column(), settings.FIELD_ENCRYPTION_KEYS

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from inference.models import (
     Backend,
@@ -19,6 +20,7 @@ from inference.models import (
 from inference.models.history import BackendEvent
 from support.admin.backend_status import read_statuses
 from support.chat import tryouts
+from support.chat.tasks import run_backend_test
 from support.models import AttemptOutcome, Conversation
 from tests.factories import (
     make_attempt,
@@ -105,6 +107,34 @@ class TestTest:
         admin_client.post(reverse("admin:inference_backend_changelist"), data)
         assert BackendTest.objects.get().backend == "cloud"
 
+    def test_who_may_only_look_tests_nothing(self, client, row, make_viewer):
+        client.force_login(make_viewer("backend"))
+        data = {"action": "test_chosen", "_selected_action": [row.pk]}
+        client.post(reverse("admin:inference_backend_changelist"), data)
+        assert not BackendTest.objects.exists()
+        assert client.post(page_of(row, "test")).status_code == 403
+
+    def test_a_queue_that_cannot_be_reached_is_said_to_be(
+        self, admin_client, row, monkeypatch
+    ):
+        def fail(*_, **__):
+            raise OperationalError("no broker")
+
+        monkeypatch.setattr(run_backend_test, "apply_async", fail)
+        data = {"action": "test_chosen", "_selected_action": [row.pk]}
+        url = reverse("admin:inference_backend_changelist")
+        page = admin_client.post(url, data, follow=True).content.decode()
+        assert "The queue cannot be reached" in page
+        assert "Not asked: cloud." in page
+        assert BackendTest.objects.get().is_passed is False
+
+    def test_one_that_nobody_took_is_not_running_for_ever(self, admin_client, row):
+        BackendTest.objects.create(
+            backend="cloud", asked_by="kim", at=past(tryouts.SILENCE.seconds + 1)
+        )
+        page = admin_client.get(page_of(row)).content.decode()
+        assert "No worker has answered." in page
+
     @pytest.mark.parametrize("name", ["test", "drill", "reset", "replay"])
     def test_a_button_is_no_link_and_not_for_all(self, admin_client, client, row, name):
         assert admin_client.get(page_of(row, name)).status_code == 404
@@ -137,9 +167,27 @@ class TestLive:
         Budget.objects.create(backend=row, limit_usd=10)
         make_attempt(make_turn(), backend="cloud", cost_usd="0.25")
         make_attempt(make_turn(), backend="cloud", cost_usd=None)
-        assert (
-            self.read(row)["cost"] == "$0.250 and 1 unpriced calls of $10.00, 2 calls"
-        )
+        assert self.read(row)["cost"] == "$0.250 and 1 unpriced call of $10.00, 2 calls"
+
+    def test_unpriced_is_not_zero(self, row):
+        make_attempt(make_turn(), backend="cloud", cost_usd=None)
+        assert self.read(row)["cost"] == "1 unpriced call, 1 call"
+
+    def test_others_that_are_proven_often_do_not_hide_it(self, row):
+        drill = {"fault": "cut", "is_proven": True, "took_ms": 5, "answered_by": "x"}
+        Drill.objects.create(backend="cloud", **drill)
+        home = make_backend(name="home")
+        rows = [Drill(backend="home", **drill) for _ in range(200)]
+        Drill.objects.bulk_create(rows)
+        found = read_statuses([row, home])
+        assert "(cut → x)" in found["cloud"].fields["proven"]
+
+    def test_each_backend_costs_two_queries_more(self, row, django_assert_num_queries):
+        other = make_backend(name="other")
+        with django_assert_num_queries(8):
+            read_statuses([row])
+        with django_assert_num_queries(10):
+            read_statuses([row, other])
 
     def test_says_when_the_fallback_was_last_proven(self, row):
         assert self.read(row)["proven"] == "never"
@@ -167,6 +215,7 @@ class TestLive:
         found = json.loads(admin_client.get(url).content)
         assert found["fields"]["cloud:in_flight"] == "0"
         assert json.loads(admin_client.get(f"{url}?id={row.pk}").content)["tests"] == []
+        assert admin_client.get(f"{url}?id=²").status_code == 200
 
     def test_it_is_for_staff(self, client, row):
         assert client.get(reverse("admin:inference_backend_status")).status_code == 302

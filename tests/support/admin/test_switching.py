@@ -189,6 +189,21 @@ class TestTrials:
         canary.refresh_from_db()
         assert (default(), canary.state) == ("third", CanaryState.RUNNING)
 
+    def test_one_that_came_first_otherwise_is_promoted_too(
+        self, admin_client, first, canary
+    ):
+        Backend.objects.filter(name="first").delete()
+        card = self.act(admin_client, "promote", canary)
+        admin_client.post(CARD, parse_qs(card.request["QUERY_STRING"]))
+        canary.refresh_from_db()
+        assert canary.state == CanaryState.PROMOTED
+
+    def test_who_may_only_look_ends_none(self, client, canary, make_viewer):
+        client.force_login(make_viewer("canary"))
+        self.act(client, "stop", canary)
+        canary.refresh_from_db()
+        assert canary.state == CanaryState.RUNNING
+
     def test_who_stopped_one_is_written_down(self, admin_client, first, canary):
         page = self.act(admin_client, "stop", canary)
         assert "1 stopped." in page.content.decode()
@@ -316,6 +331,12 @@ class TestReplay:
         admin_client.post(url, {"stop": 1, "set": f"{second.pk}:1:1"})
         tryouts.run_replay(asked.pk)
         assert not ReplayedCall.objects.exists()
+
+    def test_the_clock_of_its_worker_does_not_keep_it_running(self, first, second):
+        tryouts.ask_for_replay(second, 50, Decimal(1), "kim")
+        Replay.objects.update(at=Replay.objects.get().at + tryouts.SILENCE)
+        tryouts.stop_replay(second, "Stopped by staff.")
+        assert Replay.objects.get().state == ReplayState.STOPPED
 
     def test_the_card_shows_it(self, admin_client, first, second):
         ask("Are you there?")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from inference.models import Budget, HourlyCost, Reservation, Spend
 from inference.spends import hash_visitor
 from support.models import AttemptOutcome
-from support.monitoring import spending
+from support.monitoring import selectors, spending
 from tests.factories import make_attempt, make_backend, make_turn, past
 from tests.support.monitoring.test_page import table, tiles
 
@@ -154,6 +154,19 @@ class TestHardware:
     def test_what_providers_bill_is_in_the_cost_of_replies(self, read):
         make_call("own", "0.25", busy_ms=1_800_000, hardware_usd="0.75")
         assert table(read(period="day"), "Own hardware")[0][7] == "$1,000.00"
+
+    def test_of_too_many_calls_only_the_time_that_was_read_counts(
+        self, read, monkeypatch
+    ):
+        monkeypatch.setattr(selectors, "MAX_CALLS", 1)
+        for hours in (1, 2, 3):
+            at = NOON - timedelta(hours=hours)
+            values = {"busy_ms": 1_800_000, "hardware_usd": "0.75", "started_at": at}
+            make_call("own", "0", **values, completion_tokens=3600)
+        page = read(period="day")
+        [row] = table(page, "Own hardware")
+        assert row[4:7] == ["50.0 %", "$1.50", "$3.00"]  # of the last two hours
+        assert "1.00" in tiles(page)["Tokens per second"]
 
     def test_only_the_chosen_backend_is_shown(self, read):
         make_backend(name="other")
