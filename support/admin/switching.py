@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -104,7 +105,7 @@ def build_address(places: Iterable[Place]) -> str:
 def apply(change: Change) -> None:
     """Move the backends; each save is written down in its history.
 
-    A candidate on trial that is the default after it is promoted.
+    A candidate on trial whose place is given is promoted if it is the default then.
     """
     wanted = {place.pk: place for place in change.places}
     with transaction.atomic():
@@ -113,7 +114,8 @@ def apply(change: Change) -> None:
             row.position, row.is_enabled = place.position, place.is_enabled
             row.save()
         trials = Canary.objects.filter(
-            candidate=change.after, state=CanaryState.RUNNING
+            Q(candidate=change.after) & Q(candidate__in=wanted),
+            state=CanaryState.RUNNING,
         )
         for canary in trials.select_related("candidate"):
             end_trial(canary, CanaryState.PROMOTED, "it is asked first from now on")

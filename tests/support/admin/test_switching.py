@@ -204,6 +204,17 @@ class TestTrials:
         canary.refresh_from_db()
         assert canary.state == CanaryState.RUNNING
 
+    def test_moving_others_promotes_no_default_on_trial(
+        self, admin_client, first, canary
+    ):
+        """Who tries the default itself wants it to get a part of what it got."""
+        Backend.objects.filter(name="second").update(position=1)
+        second = Backend.objects.get(name="second")
+        save_list(admin_client, (first, 15, True), (second, 1, True))
+        assert Backend.objects.get(name="first").position == 15
+        canary.refresh_from_db()
+        assert canary.state == CanaryState.RUNNING
+
     def test_who_stopped_one_is_written_down(self, admin_client, first, canary):
         page = self.act(admin_client, "stop", canary)
         assert "1 stopped." in page.content.decode()
