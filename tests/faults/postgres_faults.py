@@ -1,8 +1,8 @@
-"""F16 to F19 and F21: what happens to Postgres."""
+"""F16 to F19, F21 and F29: what happens to Postgres."""
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import psycopg
@@ -72,6 +72,17 @@ def slow_postgres_down(system: System, dice: Random) -> Iterator[None]:
     system.postgres_proxy.delay_s = 0.0
 
 
+@fault("F29", "two migrations change columns beside everything", target="postgres",
+       promises=(1, 4, 13), hold_s=20.0, within_s=10.0,
+       is_over_when_healed=True)  # fmt: skip
+def change_columns(system: System, dice: Random) -> Iterator[None]:
+    """What is asked meanwhile is prepared when the second one changes it."""
+    with connect(system) as connection:
+        widen_texts(connection, _LOCKED)
+        yield
+        widen_texts(connection, _LOCKED)
+
+
 def connect(system: System) -> psycopg.Connection:
     """Return a connection that no fault is in the way of."""
     return psycopg.connect(
@@ -93,6 +104,23 @@ def take_all(system: System, held: contextlib.ExitStack) -> None:
     with contextlib.suppress(psycopg.OperationalError):
         while True:
             held.enter_context(connect(system))
+
+
+def widen_texts(connection: psycopg.Connection, tables: Sequence[str]) -> None:
+    """Let every text of limited length in these tables be one character longer."""
+    columns = connection.execute(
+        "SELECT table_name, column_name, character_maximum_length"
+        " FROM information_schema.columns"
+        " WHERE table_name = ANY(%s) AND character_maximum_length IS NOT NULL",
+        [list(tables)],
+    ).fetchall()
+    for table, column, length in columns:
+        change = sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE varchar({})")
+        connection.execute(
+            change.format(
+                sql.Identifier(table), sql.Identifier(column), sql.Literal(length + 1)
+            )
+        )
 
 
 class ConnectionCount(threading.Thread):
