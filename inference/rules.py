@@ -41,8 +41,8 @@ SELECT 'budget', COALESCE(backend.name, ''), '', 0
 """
 
 
-class CloudOff(ValueError):  # noqa: N818 - says what happened
-    """A backend that leaves the house is not made while nothing may leave it."""
+class MayNotLeave(ValueError):  # noqa: N818 - says what happened
+    """What is to be sent must not leave the house, and the backend is outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,12 @@ def is_cloud_off() -> bool:
     return settings.CLOUD_OFF or RoutingPolicy.load().is_cloud_off
 
 
-def check_may_leave(row: Backend) -> None:
-    """Raise CloudOff if a backend leaves the house and nothing may."""
+def check_may_leave(row: Backend, is_private: bool = False) -> None:
+    """Raise MayNotLeave if a backend is outside and this must stay here. One query."""
+    if row.leaves_house and is_private:
+        raise MayNotLeave("The conversation is private.")
     if row.leaves_house and is_cloud_off():
-        raise CloudOff(f"{row.name}: nothing may leave the house")
+        raise MayNotLeave("Nothing may leave the house: see the routing policy.")
 
 
 def read_rules() -> OperatorRules:

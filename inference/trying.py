@@ -21,7 +21,7 @@ from inference.registry import (
 )
 from inference.routing.attempt import Attempt
 from inference.routing.call import CallThreads
-from inference.rules import is_cloud_off, read_rules
+from inference.rules import check_may_leave, read_rules
 from inference.types import AttemptReport, CancelToken, CompletionRequest
 
 # a model that is not in use has to be loaded first
@@ -29,10 +29,6 @@ _LOAD_S = 60.0
 _POLL_S = 0.1
 
 _threads = CallThreads(time.monotonic)
-
-
-class MayNotLeave(Exception):  # noqa: N818 - says what happened
-    """What is to be sent must not leave the house, and the backend is outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +39,14 @@ class Tried:
     report: AttemptReport
 
 
-def check_may_send(row: BackendRow, is_private: bool = False) -> None:
-    """Raise MayNotLeave if a backend is outside and this must stay here. One query."""
-    if row.leaves_house and is_private:
-        raise MayNotLeave("The conversation is private.")
-    if row.leaves_house and is_cloud_off():
-        raise MayNotLeave("Nothing may leave the house: see the routing policy.")
-
-
 @contextmanager
 def open_backend(row: BackendRow) -> Iterator[Backend]:
     """Give the backend of a row: that in use, or one made for now and closed after.
 
-    Raises MayNotLeave, and ValueError, OSError or ImportError if none can be made.
+    Raises MayNotLeave, which is a ValueError, or another one, OSError or ImportError if
+    none can be made.
     """
-    check_may_send(row)
+    check_may_leave(row)
     usable = find_usable(read_rules(), read_enabled())
     in_use = {backend.name: backend for backend in registry.use(usable)}
     if row.is_enabled and row.name in in_use:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from inference.models import Backend, Canary, CanaryState
-from inference.rules import end_trial
+from inference.rules import end_trial, is_cloud_off
 from support.chat.tryouts import find_old_calls
 from support.models import (
     OPEN_STATES,
@@ -131,21 +131,24 @@ def _order(row: Backend) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """How many conversations a switch concerns."""
+    """How many conversations a switch concerns, and whether a rule is against it."""
 
     num_pinned: int
     num_open: int
     num_private: int
+    is_held_back: bool
 
 
 def count_effect(change: Change) -> Effect:
-    """Return what a switch concerns now. Three queries."""
+    """Return what a switch concerns now. Four queries."""
     real = Conversation.objects.filter(is_synthetic=False)
     name = change.before.name if change.before is not None else ""
+    leaves_house = change.after is not None and change.after.leaves_house
     return Effect(
         num_pinned=real.filter(backend=name).count() if name else 0,
         num_open=Turn.objects.filter(state__in=OPEN_STATES).count(),
         num_private=real.filter(is_private=True).count(),
+        is_held_back=leaves_house and is_cloud_off(),
     )
 
 

@@ -18,7 +18,8 @@ from inference.backends.base import Backend
 from inference.failures import explain, needs_operator
 from inference.models import Backend as BackendRow
 from inference.models import BackendTest
-from inference.trying import MayNotLeave, Tried
+from inference.rules import check_may_leave
+from inference.trying import Tried
 from inference.types import ChatMessage, CompletionRequest
 from support.chat import prompts
 from support.knowledge.retrieval import RetrievedPassage, ScoredSentence
@@ -70,7 +71,7 @@ def run_test(test_id: int) -> None:
         with trying.open_backend(row) as backend:
             request = CompletionRequest(_TEST, max_tokens=_TEST_TOKENS)
             _take_down(test, trying.ask(backend, row, request, _total_s()))
-    except (MayNotLeave, ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         test.is_passed, test.problem = False, str(error)
     except Exception as error:  # the page waits for an end, whatever it is
         logger.exception("backend=%s test failed", row.name)
@@ -139,7 +140,7 @@ def run_replay(replay_id: int) -> None:
             found, reason = find_questions(row, replay.num_questions)
             with trying.open_backend(row) as backend:
                 reason = _ask_all(replay, backend, row, found) or reason
-    except (MayNotLeave, ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         reason = str(error)
     except Exception as error:  # the page waits for an end, whatever it is
         logger.exception("backend=%s replay failed", replay.backend)
@@ -184,7 +185,7 @@ def _ask_all(
         if spent_usd + highest_usd > replay.limit_usd:
             return f"The limit of ${replay.limit_usd.normalize():f} is reached."
         turn.conversation.refresh_from_db(fields=["is_private"])
-        trying.check_may_send(row, turn.conversation.is_private)
+        check_may_leave(row, turn.conversation.is_private)
         tried = trying.ask(backend, row, rebuild_request(turn), _total_s())
         _book(replay, turn, tried)
         if needs_operator(tried.report.error):

@@ -120,6 +120,15 @@ class TestCard:
         page = admin_client.get(f"{CARD}?{place}").content.decode()
         assert "1 with first" in page
 
+    @pytest.mark.parametrize("is_off", [True, False])
+    def test_says_that_nothing_may_leave_the_house(self, admin_client, first, is_off):
+        RoutingPolicy.objects.create(pk=1, is_cloud_off=is_off)
+        outside = make_backend(name="outside", position=20)
+        Backend.objects.filter(pk=outside.pk).update(kind="openai_compatible")
+        page = admin_client.get(f"{CARD}?set={outside.pk}:1:1").content.decode()
+        assert ("outside will not be asked" in page) is is_off
+        assert ("within two seconds" in page) is not is_off
+
     @pytest.mark.parametrize(
         ("query", "status"),
         [("", 404), ("set=x", 400), ("set=1:-5:1", 400), ("set=999999:1:1", 404)],
