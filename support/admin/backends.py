@@ -233,7 +233,7 @@ class OperatorBackendAdmin(BackendAdmin):
         try:
             fault = Fault(request.POST.get("fault", ""))
             fire_drills.begin(row.name, fault, request.user.get_username())
-        except fire_drills.NothingToDrill as error:
+        except fire_drills.DrillRefused as error:
             self.message_user(request, str(error), messages.ERROR)
         except ValueError:
             return HttpResponseBadRequest("There is no such fault.")

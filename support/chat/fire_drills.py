@@ -15,37 +15,40 @@ from inference.backends.faulty import Fault
 from inference.drills import list_drilled
 from inference.models import Drill, RoutingPolicy
 from support.chat import drills, services, visitors
+from support.chat.rate_limits import RateLimited
 from support.chat.worker_thread import WorkerThread
 from support.models import OPEN_STATES, Conversation, Site, Turn
 
 logger = logging.getLogger(__name__)
 
 QUESTION = "Hello! What can you help me with?"
-# as an address, it shares no limit with a visitor's
-_ADDRESS = "fire drill"
+# as an address, it shares no limit with a visitor's: each member of staff has one
+_ADDRESS = "fire drill of"
 # a worker that starts later in the day leaves the night's drills to the next night
 _NIGHT = timedelta(hours=1)
 # then nobody takes the question any more
 _FORSAKEN = timedelta(minutes=5)
 
 
-class NothingToDrill(Exception):  # noqa: N818 - says what happened
-    """A drill would prove nothing; the message says why."""
+class DrillRefused(Exception):  # noqa: N818 - says what happened
+    """No drill is begun; the message says why."""
 
 
 def begin(backend: str, fault: Fault, asked_by: str = "") -> Drill:
     """Ask a question that `backend` fails at; return the drill that was begun.
 
-    Raises NothingToDrill if it is not in use, or has nobody to fall back to.
+    Raises DrillRefused if it is not in use, or has nobody to fall back to, and where
+    somebody begins more in a minute than come from one address. The night's drills,
+    which nobody asked for, are not limited.
     """
     if backend not in {row.name for row in list_drilled()}:
-        raise NothingToDrill(
+        raise DrillRefused(
             f"{backend} cannot be drilled: it has to be switched on, allowed, and have "
             "another backend to fall back to."
         )
     site = Site.objects.filter(is_active=True).order_by("pk").first()
     if site is None:
-        raise NothingToDrill("There is no active site to ask a question in.")
+        raise DrillRefused("There is no active site to ask a question in.")
     with transaction.atomic():
         conversation = visitors.start_session(site).conversation
         Conversation.objects.filter(pk=conversation.pk).update(is_synthetic=True)
@@ -57,7 +60,11 @@ def begin(backend: str, fault: Fault, asked_by: str = "") -> Drill:
         )
         question = (site.questions or [QUESTION])[0]
         client_id = secrets.token_hex(8)
-        services.post_message(conversation.pk, question, client_id, _ADDRESS)
+        address = f"{_ADDRESS} {asked_by or conversation.pk}"
+        try:
+            services.post_message(conversation.pk, question, client_id, address)
+        except RateLimited as error:
+            raise DrillRefused(str(error)) from error
     return drill
 
 

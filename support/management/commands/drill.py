@@ -44,7 +44,7 @@ class Command(BaseCommand):
             drill = fire_drills.begin(
                 options["backend"], Fault(options["fault"]), "manage.py"
             )
-        except fire_drills.NothingToDrill as error:
+        except fire_drills.DrillRefused as error:
             raise CommandError(str(error)) from error
         self._wait(drill)
         for line in describe(drill):

@@ -111,7 +111,7 @@ def test_a_report_says_what_was_rehearsed_and_who_was_asked(chain):
 def test_what_proves_nothing_is_refused(backend):
     make_backend(name="alone")
     make_backend(name="off", is_enabled=False)
-    with pytest.raises(fire_drills.NothingToDrill, match=backend):
+    with pytest.raises(fire_drills.DrillRefused, match=backend):
         fire_drills.begin(backend, Fault.REFUSE)
     assert not Conversation.objects.exists()
 
@@ -119,8 +119,18 @@ def test_what_proves_nothing_is_refused(backend):
 def test_with_the_cloud_off_nobody_there_is_drilled_nor_asked(chain):
     Backend.objects.filter(name="cloud").update(kind="openai_compatible")
     RoutingPolicy.objects.create(pk=1, is_cloud_off=True)
-    with pytest.raises(fire_drills.NothingToDrill):
+    with pytest.raises(fire_drills.DrillRefused):
         fire_drills.begin("cloud", Fault.REFUSE)
+
+
+def test_who_begins_too_many_is_told_when_to_go_on(chain, settings):
+    settings.MESSAGES_PER_MINUTE = 1  # ten of an address
+    for _ in range(10):
+        fire_drills.begin("cloud", Fault.REFUSE, "sam")
+    with pytest.raises(fire_drills.DrillRefused, match="Try again in"):
+        fire_drills.begin("cloud", Fault.REFUSE, "sam")
+    assert Drill.objects.count() == Conversation.objects.count() == 10
+    fire_drills.begin("cloud", Fault.REFUSE, "kim")
 
 
 def test_other_conversations_fail_at_nothing(chain):
@@ -172,6 +182,12 @@ class TestNight:
         assert sorted(drill.backend for drill in begun) == ["cloud", "home"]
         assert fire_drills.run_nightly(self.NOW) == []
         assert len(fire_drills.run_nightly(self.NOW + timedelta(days=1))) == 2
+
+    def test_nothing_limits_how_many_backends_that_may_be(self, settings):
+        settings.MESSAGES_PER_MINUTE = 1
+        for number in range(10):
+            make_backend(name=f"another {number}")
+        assert len(fire_drills.run_nightly(self.NOW)) == 12
 
     def test_ten_nights_show_every_fault(self):
         for number in range(len(Fault)):
