@@ -6,7 +6,7 @@ from support.knowledge.retrieval import RetrievedPassage
 
 # A model reads three passages and refuses what does not fit; a quote has nobody to do
 # so. Chosen on the 70 questions of tests/support/development_questions.jsonl
-# (docs/operations.md): 42 get a quote, 35 of the right article and 29 with the very
+# (docs/operator.md): 42 get a quote, 35 of the right article and 29 with the very
 # fact that was asked for; of 14 that the articles do not answer 2 get one.
 MIN_SCORE = 0.65
 

@@ -27,7 +27,7 @@ from support.monitoring.periods import DEFAULT_PERIOD, PERIODS, build_window
 def monitoring(request: HttpRequest) -> HttpResponse:
     """Show latency, cost and load of `?period=`, of `?backend=` or of all.
 
-    Ten queries besides those of every admin page, and those of the budgets. What is
+    Eleven queries besides those of every admin page, and those of the budgets. What is
     unknown counts as not asked for.
     """
     period = PERIODS.get(request.GET.get("period", ""), DEFAULT_PERIOD)

@@ -197,7 +197,8 @@ def test_the_engine_runs_the_code_for_this_processor(stack):
 def test_other_models_are_mounted_for_reading(stack):
     (stack.folder / "var/models").mkdir(parents=True, exist_ok=True)
     (stack.folder / "var/models/other.gguf").write_text("GGUF")
-    assert stack.execute("worker-local", "ls", "/models") == "other.gguf"
+    for service in ("web", "worker-local"):
+        assert stack.execute(service, "ls", "/models") == "other.gguf"
 
 
 def test_nothing_is_unwise_in_the_eyes_of_the_checks_but_what_tls_would_change(stack):
