@@ -11,9 +11,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	@exec $(BIN)/python -m chatbot --setup
 
-# A file's tests stay in one process, and the browser's come last. Three on two cores, as
-# many wait for servers. TEST_PROCESSES=0 runs them as plain `pytest` does. They start
-# Python a hundred times: where the environment forbids bytecode, all would compile again.
+# A file's tests stay in one process. Three on two cores, as many wait for servers.
+# TEST_PROCESSES=0 runs them as plain `pytest` does. They start Python a hundred times:
+# where the environment forbids bytecode, all would compile again.
 TEST_PROCESSES ?= 3
 test: $(VENV)/dev.stamp
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \

@@ -1,6 +1,8 @@
 """Fixtures of all tests, and their order."""
 
 import gc
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,13 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
-# these wait for servers, most of their time
-WAITING = tuple(Path(__file__).parent / name for name in ("system", "faults"))
+HERE = Path(__file__).parent
+# these wait for servers and pages, most of their time
+WAITING = tuple(HERE / name for name in ("system", "faults", "browser"))
+# and these need no event loop, which there is none of where a browser has been
+WITHOUT_LOOP = tuple(
+    HERE / "inference" / name for name in ("engine", "backends", "lab")
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,8 +49,25 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest, so that no process ends with it alone."""
-    items.sort(key=lambda item: not any(map(item.path.is_relative_to, WAITING)))
+    """Mix files that wait and files that compute; those of the browser come late.
+
+    Processes take files in this order, so that some compute while others wait. The
+    browser's library keeps an event loop running in the thread until the session ends,
+    and tests that need one can run none beside it.
+    """
+    places = {}
+    halves = defaultdict(list)
+    for file in dict.fromkeys(item.path for item in items):
+        is_late = is_in(file, (HERE / "browser", *WITHOUT_LOOP))
+        halves[is_late, is_in(file, WAITING)].append(file)
+    for (is_late, _), files in halves.items():
+        for place, file in enumerate(files):
+            places[file] = (is_late, (place + 0.5) / len(files))
+    items.sort(key=lambda item: places[item.path])
+
+
+def is_in(file: Path, folders: Iterable[Path]) -> bool:
+    return any(map(file.is_relative_to, folders))
 
 
 @pytest.fixture(scope="session")

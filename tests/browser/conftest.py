@@ -39,16 +39,11 @@ INSTALL = "no Chromium found: apt-get install chromium, or set CHROMIUM to its p
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests of this folder, and put them last.
-
-    Playwright keeps an event loop running in this thread until the session ends, and
-    asynchronous tests can run none beside it.
-    """
+    """Mark the tests of this folder."""
     here = os.path.dirname(__file__)
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.browser)
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 @pytest.fixture(scope="session")
