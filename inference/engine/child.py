@@ -207,8 +207,10 @@ def _work_to_the_end(work: Callable[[], None]) -> None:
 
 def main() -> int:
     """Run the child on two file descriptors: a socket, and memory for a black box."""
-    # Ctrl-C goes to the whole terminal; the host decides when we leave.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C goes to the whole terminal, and who stops a service may signal all of its
+    # processes; the host decides when we leave: it hangs up, as its death does.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     # A crash must be quick: by default ggml attaches a debugger for a backtrace.
     os.environ["GGML_NO_BACKTRACE"] = "1"
     line, box = map(int, sys.argv[1:])

@@ -144,6 +144,16 @@ def test_the_child_leaves_when_its_host_is_killed(model_path):
     wait_until(lambda: not is_alive(child_pid), timeout_s=5)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_a_whole_service_ends_no_reply(start_host, number):
+    host = start_host()
+    ticket = start_talking(host)
+    os.kill(host.pid, number)
+    for _ in range(20):
+        assert isinstance(ticket.take(), Text)
+    assert host.num_starts == 1
+
+
 def test_closing_ends_the_child_and_what_it_was_doing(start_host):
     host = start_host()
     ticket, pid = start_talking(host), host.pid
