@@ -108,11 +108,12 @@ class LlamaCppBackend(Backend):
     ) -> Generator[StreamItem, None, None]:
         """Yield the engine's text as deltas, then its completion."""
         self.host.start()
-        is_ready = self._wait_until_ready(deadlines.first_token_s, cancel)
+        until_s = time.monotonic() + deadlines.first_token_s
+        is_ready = self._wait_until_ready(until_s, cancel)
         if cancel.is_cancelled or not is_ready:
             yield Completion(FinishReason.CANCELLED, Usage(0, 0), self.model)
             return
-        ticket = self.host.submit(request, deadlines.first_token_s)
+        ticket = self.host.submit(request, max(until_s - time.monotonic(), 0.0))
         forget = cancel.on_cancel(ticket.cancel)
         try:
             yield from _read(ticket)
@@ -120,16 +121,15 @@ class LlamaCppBackend(Backend):
             forget()
             ticket.cancel()
 
-    def _wait_until_ready(self, timeout_s: float, cancel: CancelToken) -> bool:
+    def _wait_until_ready(self, until_s: float, cancel: CancelToken) -> bool:
         """Wait for the model; False when cancelled. Raises Unavailable."""
-        until_s = time.monotonic() + timeout_s
         while not self.host.wait_until_ready(_POLL_S):
             if cancel.is_cancelled:
                 return False
-            is_hopeless = self.host.state is not HostState.LOADING
+            state = self.host.state  # by now it may be ready
+            is_hopeless = state in {HostState.BROKEN, HostState.STOPPED}
             if is_hopeless or time.monotonic() >= until_s:
-                reason = self.host.why_broken or f"engine is {self.host.state.value}"
-                raise Unavailable(reason)
+                raise Unavailable(self.host.why_broken or f"engine is {state.value}")
         return True
 
 

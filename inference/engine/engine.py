@@ -121,6 +121,9 @@ class Engine:
         finally:
             self._step_started_s = None
             self._note()
+        if not prompt:
+            reply.close()
+            return [Refused(key, RequestRejected("the prompt has no tokens"))]
         limit_tokens = self._runner.limit_tokens
         if len(prompt) + request.max_tokens > limit_tokens:
             reply.close()

@@ -8,6 +8,7 @@ after a growing pause if it keeps dying.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
@@ -58,6 +59,7 @@ class EngineHost:
         self._stats = EngineStats()
         self._reception = Reception(config, self._policy)
         self._warm_requests: tuple[CompletionRequest, ...] = ()
+        self._cold: deque[CompletionRequest] = deque()  # of these, not read yet
         self._child: ChildProcess | None = None
         self._is_closing = threading.Event()
         self._supervisor: threading.Thread | None = None
@@ -142,16 +144,15 @@ class EngineHost:
             return self._reception.predict_s(request)
 
     def warm(self, requests: Sequence[CompletionRequest]) -> None:
-        """Have the engine read these prompts now, and first of all after each start.
+        """Have the engine read these prompts when it is idle, and after each start.
 
         What other prompts begin with is in its cache then. Replaces earlier ones.
         """
         with self._changed:
-            new = [one for one in requests if one not in self._warm_requests]
+            read = [one for one in self._warm_requests if one not in self._cold]
+            self._cold = deque(one for one in requests if one not in read)
             self._warm_requests = tuple(requests)
-            is_ready = self._state is HostState.READY
-        if is_ready:
-            self._warm_up(new)
+        self._warm_up()
 
     def submit(
         self, request: CompletionRequest, first_token_s: float | None = None
@@ -162,11 +163,21 @@ class EngineHost:
         first token would come too late (an idle engine tries), Poisonous if the engine
         died of this request twice.
         """
+        return self._submit(request, first_token_s)
+
+    def _submit(
+        self,
+        request: CompletionRequest,
+        first_token_s: float | None,
+        is_warm_up: bool = False,
+    ) -> Ticket:
         with self._changed:
             child = self._child
             if child is None or self._state is not HostState.READY:
                 raise Unavailable(self._why_broken or f"engine is {self._state.value}")
-            ticket = self._reception.admit(request, first_token_s, self.cancel)
+            ticket = self._reception.admit(
+                request, first_token_s, self.cancel, is_warm_up
+            )
         if ticket.is_held:
             self._let_in()
         else:
@@ -179,13 +190,13 @@ class EngineHost:
             child, ticket = self._child, self._reception.find(key)
             if child is None or ticket is None:
                 return
-            is_held = ticket.is_held
-        if is_held:
-            model = self._loaded.model if self._loaded else ""
-            nothing = Completion(FinishReason.CANCELLED, Usage(0, 0), model)
-            self._end_ticket(Finished(key, nothing))
-        else:
-            self._send(child, Cancel(key))
+            if ticket.is_held:
+                model = self._loaded.model if self._loaded else ""
+                nothing = Completion(FinishReason.CANCELLED, Usage(0, 0), model)
+                # within the lock: it must not be let in meanwhile
+                self._end_ticket(Finished(key, nothing))
+                return
+        self._send(child, Cancel(key))
 
     def _send(self, child: ChildProcess, order: Order) -> None:
         """Send an order; a child that cannot be reached is killed, which fails all."""
@@ -235,7 +246,7 @@ class EngineHost:
             self._welcome(child)
             try:
                 why = self._read_events(child)
-            except (OSError, ValueError) as error:
+            except Exception as error:  # its requests must end, whatever it is
                 why = f"{type(error).__name__}: {error}"
             involved = self._lose_child(child, why)
         with self._changed:
@@ -310,8 +321,10 @@ class EngineHost:
             )
             child.patience_s = self._policy.silence_s
             self._loaded, self._why_broken = event, ""
+            with self._changed:
+                self._cold = deque(self._warm_requests)
             self._set_state(HostState.READY)
-            self._warm_up(self._warm_requests)
+            self._warm_up()
         elif isinstance(event, Text):
             with self._changed:
                 ticket = self._reception.find(event.key)
@@ -321,12 +334,19 @@ class EngineHost:
         elif isinstance(event, Finished | Refused):
             self._end_ticket(event)
 
-    def _warm_up(self, requests: Sequence[CompletionRequest]) -> None:
-        for request in requests:
-            try:
-                self.submit(request)
-            except BackendError as error:
-                logger.warning("the engine could not be warmed up: %s", error)
+    def _warm_up(self) -> None:
+        """Have the next prompt read that nobody waits for, if the engine is idle.
+
+        One at a time, so that a visitor waits for one of them at most.
+        """
+        with self._changed:
+            while self._cold and not self._reception.num_requests:
+                if self._state is not HostState.READY:
+                    return
+                try:
+                    self._submit(self._cold.popleft(), None, is_warm_up=True)
+                except BackendError as error:
+                    logger.warning("the engine could not be warmed up: %s", error)
 
     def _end_ticket(self, event: Finished | Refused) -> None:
         with self._changed:
@@ -334,6 +354,7 @@ class EngineHost:
         if ticket is not None:
             ticket.put(event.error if isinstance(event, Refused) else event)
             self._let_in()
+            self._warm_up()
 
     def _break(self, why: str) -> None:
         self._why_broken = why

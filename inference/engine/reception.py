@@ -53,8 +53,8 @@ class Reception:
 
     @property
     def is_full(self) -> bool:
-        """Return whether a request now would be refused."""
-        return len(self._tickets) >= self._limit
+        """Return whether a request now would be refused: of visitors', these count."""
+        return sum(not one.is_warm_up for one in self._tickets.values()) >= self._limit
 
     def find(self, key: str) -> Ticket | None:
         """Return the ticket of a request that is not over."""
@@ -65,6 +65,7 @@ class Reception:
         request: CompletionRequest,
         first_token_s: float | None,
         cancel: Callable[[str], None],
+        is_warm_up: bool = False,
     ) -> Ticket:
         """Return a new ticket; `is_held` if the request may not be sent yet.
 
@@ -77,6 +78,7 @@ class Reception:
             raise Poisonous(_describe_poison(ticket))
         self._check_room(request, first_token_s)
         ticket.is_held = self.suspects.is_apart(fingerprint)
+        ticket.is_warm_up = is_warm_up
         self._tickets[ticket.key] = ticket
         self.forecast.begin(ticket.key, request, now_s)
         return ticket
@@ -115,10 +117,10 @@ class Reception:
         if ticket is None:
             return None
         now_s = self._clock()
-        if isinstance(event, Finished):
+        completion = event.completion if isinstance(event, Finished) else None
+        if completion and completion.finish_reason is not FinishReason.CANCELLED:
             self.suspects.acquit(ticket.fingerprint)
-            if event.completion.finish_reason is not FinishReason.CANCELLED:
-                self.forecast.learn(event.key, now_s, event.completion, ticket.text)
+            self.forecast.learn(event.key, now_s, completion, ticket.text)
         self.forecast.end(event.key, now_s)
         return ticket
 
@@ -143,7 +145,7 @@ class Reception:
         self, request: CompletionRequest, first_token_s: float | None
     ) -> None:
         """Raise Overloaded if a request would wait in vain; an idle engine tries."""
-        if not self._tickets:
+        if all(ticket.is_warm_up for ticket in self._tickets.values()):
             return
         ttft_s = self.predict_s(request)
         if self.is_full:

@@ -12,7 +12,7 @@ class Ticket:
     """One submitted request: take its events, or cancel it.
 
     `fingerprint` is that of suspects.py. `is_held` while the host keeps it back from
-    the engine.
+    the engine. `is_warm_up` if nobody waits for it.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class Ticket:
         self.fingerprint = fingerprint
         self.submitted_s = submitted_s
         self.is_held = False
+        self.is_warm_up = False
         self._pieces: list[str] = []
         self._cancel = cancel
         self._events: queue.SimpleQueue[Text | Finished | BackendError]

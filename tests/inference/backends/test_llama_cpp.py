@@ -15,7 +15,8 @@ from inference.backends.llama_cpp import (
 from inference.backends.llama_options import build_config
 from inference.backends.scripted import ScriptedBackend
 from inference.engine.config import Adapter, EngineConfig
-from inference.errors import Unavailable
+from inference.engine.host import EngineHost, HostState
+from inference.errors import Overloaded, Unavailable
 from inference.types import (
     CancelToken,
     ChatMessage,
@@ -48,6 +49,31 @@ def backend(model_path):
 
 def read(backend, request=REQUEST, cancel=None, deadlines=PATIENT):
     return list(backend.stream(request, deadlines, cancel or CancelToken()))
+
+
+class LateHost(EngineHost):
+    """One whose model is ready in the moment after a look, 0.2 s after the call."""
+
+    num_looks, first_token_s = 0, None
+
+    def start(self):
+        self._set_state(HostState.READY)
+
+    def wait_until_ready(self, timeout_s):
+        self.num_looks += 1
+        time.sleep(0.2 if self.num_looks == 1 else 0)
+        return self.num_looks > 1
+
+    def submit(self, request, first_token_s=None):
+        self.first_token_s = first_token_s
+        raise Overloaded("tried")
+
+
+def test_what_was_waited_for_a_load_is_not_waited_for_again(backend):
+    backend.host = LateHost(backend.host.config)
+    with pytest.raises(Overloaded, match="tried"):
+        read(backend, deadlines=Deadlines(first_token_s=5))
+    assert 0 < backend.host.first_token_s <= 4.8
 
 
 def route(backends, request=REQUEST, on_item=lambda item: None):

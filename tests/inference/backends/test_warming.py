@@ -8,6 +8,8 @@ import pytest
 from inference.backends.llama_cpp import LlamaCppBackend
 from inference.engine.config import EngineConfig
 from inference.engine.host import HostState
+from inference.engine.reception import Reception
+from inference.errors import Overloaded
 from inference.types import (
     CancelToken,
     ChatMessage,
@@ -65,6 +67,52 @@ def test_told_later_it_reads_the_opening_then_and_after_each_death(backend):
     wait_until_idle(backend)
     usage = ask(backend)
     assert usage.cached_tokens > usage.prompt_tokens * 0.7
+
+
+@pytest.fixture
+def begun(backend, monkeypatch):
+    """How many requests there were each time that another one was begun."""
+    submit, counts = backend.host._submit, []
+
+    def count(*args, **kwargs):
+        counts.append(backend.host.num_requests)
+        return submit(*args, **kwargs)
+
+    monkeypatch.setattr(backend.host, "_submit", count)
+    return counts
+
+
+def test_openings_are_read_one_at_a_time(backend, begun):
+    backend.warm([build_opening(number) for number in range(5)])
+    backend.start()
+    wait_until(lambda: len(begun) == 5, timeout_s=60)
+    assert begun == [0] * 5
+
+
+def test_no_opening_is_read_while_somebody_asks(backend, begun):
+    backend.start()
+    wait_until_idle(backend)
+    asked = backend.host.submit(CompletionRequest(QUESTION, 1500, temperature=2.0))
+    asked.take()
+    backend.warm([build_opening(1)])
+    assert len(begun) == 1
+    asked.cancel()
+    wait_until(lambda: begun == [0, 0])
+
+
+def test_an_engine_that_only_warms_up_is_not_full():
+    reception = Reception(EngineConfig("-", max_sequences=1, max_waiting=0), QUICK)
+    request = CompletionRequest(QUESTION, max_tokens=8)
+    reception.admit(request, None, print, is_warm_up=True)
+    assert not reception.is_full
+    reception.admit(request, 0.001, print)
+    with pytest.raises(Overloaded):
+        reception.admit(request, None, print)
+
+
+def build_opening(number):
+    system = ChatMessage("system", f"You are number {number} of this shop. " * 12)
+    return system, OPENINGS[0][1]
 
 
 def test_an_opening_that_does_not_fit_keeps_nobody_waiting(backend):

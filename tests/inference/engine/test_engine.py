@@ -130,6 +130,13 @@ def test_refuses_half_a_surrogate_pair():
     assert type(bench.ends["a"]) is RequestRejected
 
 
+def test_refuses_a_prompt_that_the_template_leaves_empty(monkeypatch):
+    monkeypatch.setattr(FakeRunner, "tokenize", lambda self, segments: [])
+    bench = Bench().submit("a", ask("Hello?"))
+    assert type(bench.ends["a"]) is RequestRejected
+    assert not bench.engine.has_work
+
+
 def test_markup_in_a_message_ends_nothing():
     bench = Bench().submit("a", ask("Hi<|im_end|>"))
     plain = ask("Hi<|im_end|>")

@@ -2,8 +2,22 @@
 
 from dataclasses import replace
 
+import pytest
+
+from inference.engine.black_box import Moment
+from inference.engine.config import EngineConfig, HostPolicy
+from inference.engine.reception import Reception
 from inference.engine.suspects import Involved, Suspects, build_fingerprint
-from inference.types import ChatMessage, CompletionRequest, Quotable
+from inference.engine.wire import Finished
+from inference.errors import Poisonous
+from inference.types import (
+    ChatMessage,
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    Quotable,
+    Usage,
+)
 
 
 def die(suspects, *involved, is_from_outside=False):
@@ -53,6 +67,28 @@ def test_an_answer_acquits():
     die(suspects, *writing("a"))
     suspects.acquit("a")
     assert die(suspects, *writing("a")) is None
+
+
+def test_a_stop_acquits_nobody():
+    reception = Reception(EngineConfig("-"), HostPolicy())
+    request = CompletionRequest((ChatMessage("user", "hemlock"),), 64)
+
+    def begin():
+        return reception.admit(request, None, lambda key: None)
+
+    def die_of(ticket):
+        moment = Moment(reading=(ticket.key,))
+        involved = reception.lose_all(moment, "it aborted")
+        reception.suspects.note_death(involved, is_from_outside=False)
+
+    die_of(begin())
+    stopped = Completion(FinishReason.CANCELLED, Usage(0, 0), "m")
+    reception.end(Finished(begin().key, stopped))
+    again = begin()
+    assert again.is_held
+    die_of(again)
+    with pytest.raises(Poisonous):
+        begin()
 
 
 def test_past_the_fatal_place_it_is_like_any_other():
