@@ -89,7 +89,10 @@ def test_metrics_are_closed_from_outside(stack, path):
     assert b"chat_" not in answer.body
 
 
-def test_metrics_of_all_containers_are_read_inside_with_the_token(stack):
+def test_metrics_of_all_containers_are_read_inside_with_the_token(stack, visitor):
+    one = visitor()
+    one.ask("How long do I have to return something?")
+    one.receive_until("done", 60)
     code = (
         "from urllib.request import Request, urlopen; "
         "token = open('/run/secrets/metrics_token').read(); "
