@@ -15,6 +15,9 @@ from inference.types import Completion, CompletionRequest
 # What a first token takes beside the steps: both processes, the template, the tokens.
 _OVERHEAD_S = 0.005
 _MOST_WRONG = 3.0
+# What was measured so long ago says nothing of an engine that has been idle since: else
+# one that looks slow would be asked nothing, and measure nothing, for ever.
+_STALE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Forecast:
         self._stats = EngineStats()
         self._running = RunningMean()
         self._read_by_s = 0.0
+        self._last_s: float | None = None
         # in an idle engine, and in one with others
         self._wrong = (RunningMean(), RunningMean())
 
@@ -47,7 +51,13 @@ class Forecast:
         self._stats = stats
 
     def predict_s(self, request: CompletionRequest, now_s: float) -> float | None:
-        """Return in how many seconds the first token would come; None if not known."""
+        """Return in how many seconds the first token would come; None if not known.
+
+        Nor is it known of an engine that has had nothing to do for 10 s.
+        """
+        is_stale = self._last_s is not None and now_s - self._last_s > _STALE_S
+        if is_stale and not self._pending:
+            return None
         raw_s = self._predict_raw_s(self._memory.size_up(render(request)), now_s)
         return None if raw_s is None else self._correct_s(raw_s)
 
@@ -61,6 +71,7 @@ class Forecast:
         reading_s = size.num_left * self._choose_token_s()
         self._read_by_s = max(self._read_by_s, now_s) + reading_s
         self._memory.remember(text)
+        self._last_s = now_s
         self._pending[key] = _Pending(text, size, now_s, raw_s, is_alone)
         return predicted_s
 
@@ -78,6 +89,7 @@ class Forecast:
 
     def end(self, key: str, now_s: float) -> None:
         """Note that a request is over."""
+        self._last_s = now_s
         pending = self._pending.pop(key, None)
         if pending is not None and not pending.is_read:
             self._plan(now_s)

@@ -25,6 +25,10 @@ from inference.types import CompletionRequest, FinishReason
 
 logger = logging.getLogger(__name__)
 
+# However late one would come, after so long without another it is let in: what is
+# foreseen is learned from those that are.
+_PROBE_S = 10.0
+
 
 class Reception:
     """The tickets of the requests that wait or run, and what is foreseen of them.
@@ -43,6 +47,7 @@ class Reception:
         self._clock = clock
         self._keys = itertools.count(1)
         self._tickets: dict[str, Ticket] = {}
+        self._let_in_s = 0.0
         self.suspects = Suspects()
         self.forecast = Forecast(config.max_sequences, config.num_cells)
 
@@ -79,6 +84,7 @@ class Reception:
         self._check_room(request, first_token_s)
         ticket.is_held = self.suspects.is_apart(fingerprint)
         ticket.is_warm_up = is_warm_up
+        self._let_in_s = now_s
         self._tickets[ticket.key] = ticket
         self.forecast.begin(ticket.key, request, now_s)
         return ticket
@@ -144,7 +150,10 @@ class Reception:
     def _check_room(
         self, request: CompletionRequest, first_token_s: float | None
     ) -> None:
-        """Raise Overloaded if a request would wait in vain; an idle engine tries."""
+        """Raise Overloaded if a request would wait in vain; an idle engine tries.
+
+        So does one that let nobody in for 10 s, unless its queue is full.
+        """
         if all(ticket.is_warm_up for ticket in self._tickets.values()):
             return
         ttft_s = self.predict_s(request)
@@ -153,6 +162,8 @@ class Reception:
                 f"{len(self._tickets)} requests wait for the engine or run in it",
                 retry_after_s=round(ttft_s or 1.0, 1),
             )
+        if self._clock() - self._let_in_s > _PROBE_S:
+            return
         if first_token_s is not None and ttft_s is not None and ttft_s > first_token_s:
             raise Overloaded(
                 f"the first token would come after {ttft_s:.1f} s, and is wanted"

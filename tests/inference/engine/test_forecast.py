@@ -1,11 +1,16 @@
 """First-token times foreseen from speeds, queue and cache; without an engine."""
 
+import contextlib
+
 import pytest
 
+from inference.engine.config import EngineConfig, HostPolicy
 from inference.engine.forecast import Forecast
 from inference.engine.prompt_memory import PromptMemory, render
+from inference.engine.reception import Reception
 from inference.engine.step_times import RunningMean, StepTimes
 from inference.engine_stats import EngineStats
+from inference.errors import Overloaded
 from inference.types import (
     ChatMessage,
     Completion,
@@ -91,11 +96,20 @@ def test_with_all_places_taken_one_has_to_become_free():
     forecast = build_forecast(max_sequences=2)
     for number in range(3):
         play(forecast, f"old {number}", ask("Hi"), 10.0 * number, 0.1)
-    idle = forecast.predict_s(ask("Hi"), 49.0)
+    idle = forecast.predict_s(ask("Hi"), 30.0)
     for number in range(2):
         forecast.begin(str(number), ask("Hi"), 50.0)
         forecast.note_text(str(number), 50.0 + idle)
     assert forecast.predict_s(ask("Hi"), 51.0) > 2 * idle
+
+
+def test_nothing_is_foreseen_of_an_engine_that_was_idle_for_long():
+    forecast = build_forecast()
+    play(forecast, "1", ask("Hi"), 0.0, 4.0)
+    assert forecast.predict_s(ask("Hi"), 14.0) is not None
+    assert forecast.predict_s(ask("Hi"), 16.0) is None
+    forecast.begin("2", ask("Hi"), 16.0)
+    assert forecast.predict_s(ask("Hi"), 60.0) is not None
 
 
 def test_it_learns_from_being_wrong():
@@ -103,7 +117,7 @@ def test_it_learns_from_being_wrong():
     for number in range(10):
         first = forecast.predict_s(ask("Hi", f"{number} " * 900), 10.0 * number)
         play(forecast, str(number), ask("Hi", f"{number} " * 900), 10.0 * number, 4.0)
-    assert forecast.predict_s(ask("Hi", "x " * 900), 200.0) == pytest.approx(4, rel=0.3)
+    assert forecast.predict_s(ask("Hi", "x " * 900), 96.0) == pytest.approx(4, rel=0.3)
     assert first == pytest.approx(4, rel=0.3)
 
 
@@ -147,3 +161,61 @@ def test_step_times_tell_reading_alone_from_reading_beside():
     assert times.prompt_token_s == pytest.approx(0.01)
     assert times.beside_token_s == pytest.approx(0.02)
     assert times.last_s == 0.05
+
+
+@pytest.mark.parametrize("num_before", [1, 2, 5, 10, 100])
+def test_a_machine_that_paused_hardly_changes_what_is_foreseen(num_before):
+    times = StepTimes()
+    for _ in range(num_before):
+        times.add(0.3, num_reading=43, num_writing=4)
+    times.add(30.0, num_reading=43, num_writing=4)
+    assert times.mean.value < 4 * 0.3
+    for _ in range(5):
+        times.add(0.3, num_reading=43, num_writing=4)
+    assert times.beside_token_s < 2 * 0.3 / 43
+
+
+def test_a_lasting_slowdown_is_learned():
+    times = StepTimes()
+    for slower, num_steps in ((1, 200), (20, 60)):
+        for _ in range(num_steps):
+            times.add(0.1 * slower, num_reading=43, num_writing=4)
+    assert times.beside_token_s == pytest.approx(2.0 / 43, rel=0.1)
+
+
+class TestRoom:
+    @pytest.fixture
+    def now_s(self):
+        return [100.0]
+
+    @pytest.fixture
+    def reception(self, now_s):
+        """Of an engine that looks hopelessly slow beside a request that runs."""
+        reception = Reception(EngineConfig("-"), HostPolicy(), lambda: now_s[0])
+        slow = EngineStats(prompt_token_s=0.5, beside_token_s=0.5, mean_step_s=0.5)
+        reception.forecast.note_stats(slow)
+        reception.admit(ask("first"), 15.0, print)
+        return reception
+
+    def test_who_would_come_late_is_refused(self, reception, now_s):
+        for _ in range(9):
+            now_s[0] += 1
+            with pytest.raises(Overloaded, match="would come after"):
+                reception.admit(ask("second"), 15.0, print)
+
+    def test_one_in_ten_seconds_is_let_in_to_learn_from(self, reception, now_s):
+        num_let_in = 0
+        for _ in range(100):
+            now_s[0] += 1
+            with contextlib.suppress(Overloaded):
+                reception.admit(ask("second"), 15.0, print)
+                num_let_in += 1
+        assert num_let_in == 9
+
+    def test_a_full_queue_lets_nobody_in(self, now_s):
+        config = EngineConfig("-", max_sequences=1, max_waiting=0)
+        reception = Reception(config, HostPolicy(), lambda: now_s[0])
+        reception.admit(ask("first"), None, print)
+        now_s[0] += 60
+        with pytest.raises(Overloaded):
+            reception.admit(ask("second"), None, print)
