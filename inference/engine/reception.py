@@ -58,8 +58,13 @@ class Reception:
 
     @property
     def is_full(self) -> bool:
-        """Return whether a request now would be refused: of visitors', these count."""
-        return sum(not one.is_warm_up for one in self._tickets.values()) >= self._limit
+        """Return whether a request now would be refused."""
+        return self._num_awaited >= self._limit
+
+    @property
+    def _num_awaited(self) -> int:
+        """How many requests somebody waits for."""
+        return sum(not ticket.is_warm_up for ticket in self._tickets.values())
 
     def find(self, key: str) -> Ticket | None:
         """Return the ticket of a request that is not over."""
@@ -154,7 +159,7 @@ class Reception:
 
         So does one that let nobody in for 10 s, unless its queue is full.
         """
-        if all(ticket.is_warm_up for ticket in self._tickets.values()):
+        if not self._num_awaited:
             return
         ttft_s = self.predict_s(request)
         if self.is_full:

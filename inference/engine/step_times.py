@@ -2,8 +2,8 @@
 
 # Of a mean, the share of the newest value: it follows some fifty steps.
 _SHARE = 0.04
-# A step that took longer than so many times the mean was held up by something else, as
-# by a machine that paused: it counts as that long.
+# A step that took so many times longer for a token was held up by something else, as by
+# a machine that paused: it counts as that long.
 _MOST_TIMES = 4.0
 # The first values count fully, so that a mean is right soon.
 _FIRST_SHARES = (1.0, 0.5, 0.33, 0.25, 0.2, 0.16, 0.12, 0.1, 0.08, 0.06)
@@ -50,13 +50,10 @@ class StepTimes:
     def add(self, took_s: float, num_reading: int, num_writing: int) -> None:
         """Take in a step with so many tokens of prompts, and so many replies."""
         self.last_s = took_s
-        mean_s = self.mean.value
-        self.mean.add(min(took_s, mean_s * _MOST_TIMES) if mean_s else took_s)
+        self.mean.add(took_s)
         if num_reading:
             times = self._beside if num_writing else self._alone
-            known_s = times.value or self._alone.value or self._beside.value
             token_s = took_s / num_reading
-            times.add(
-                min(token_s, known_s * _MOST_TIMES) if known_s else token_s,
-                weight=min(num_reading / 16, 4.0),
-            )
+            if usual_s := times.value or self.prompt_token_s:
+                token_s = min(token_s, usual_s * _MOST_TIMES)
+            times.add(token_s, weight=min(num_reading / 16, 4.0))

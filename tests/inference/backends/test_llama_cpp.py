@@ -102,11 +102,15 @@ def test_the_same_question_gets_the_same_answer(backend):
     assert second[-1].usage.cached_tokens == second[-1].usage.prompt_tokens - 1
 
 
-def test_a_call_closed_early_is_cancelled_in_the_engine(backend):
+def test_a_call_closed_early_is_cancelled_in_the_engine(backend, monkeypatch):
+    ends, end = [], backend.host._end_ticket
+    monkeypatch.setattr(backend.host, "_end_ticket", lambda e: (ends.append(e), end(e)))
     stream = backend.stream(LONG, PATIENT, CancelToken())
     next(stream)
     stream.close()
     wait_until(lambda: backend.host.num_requests == 0)
+    [event] = ends
+    assert event.completion.finish_reason is FinishReason.CANCELLED
 
 
 def test_a_cancel_ends_the_stream_with_what_it_used(backend):

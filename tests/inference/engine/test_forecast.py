@@ -169,7 +169,6 @@ def test_a_machine_that_paused_hardly_changes_what_is_foreseen(num_before):
     for _ in range(num_before):
         times.add(0.3, num_reading=43, num_writing=4)
     times.add(30.0, num_reading=43, num_writing=4)
-    assert times.mean.value < 4 * 0.3
     for _ in range(5):
         times.add(0.3, num_reading=43, num_writing=4)
     assert times.beside_token_s < 2 * 0.3 / 43
