@@ -104,7 +104,12 @@ def test_the_same_question_gets_the_same_answer(backend):
 
 def test_a_call_closed_early_is_cancelled_in_the_engine(backend, monkeypatch):
     ends, end = [], backend.host._end_ticket
-    monkeypatch.setattr(backend.host, "_end_ticket", lambda e: (ends.append(e), end(e)))
+
+    def note_end(event):
+        ends.append(event)
+        end(event)
+
+    monkeypatch.setattr(backend.host, "_end_ticket", note_end)
     stream = backend.stream(LONG, PATIENT, CancelToken())
     next(stream)
     stream.close()
